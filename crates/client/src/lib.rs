@@ -1,1 +1,5 @@
-#![doc = "placeholder"]
+//! The Rust client of Paxlog: a pipelined, idempotent appender, readers, tails and administration.
+
+mod profile;
+
+pub use profile::{PROFILE_SAMPLE, Profile, ProfileError};
