@@ -1,0 +1,211 @@
+//! Building batches, on the producer's side.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    BATCH_HEADER_BYTES, BatchError, BatchInfo, CHECKED_FROM, MAGIC, NO_KEY, RECORD_HEAD_BYTES,
+    Record, VERSION,
+};
+use crate::{limits, parts};
+
+/// Payloads of this length and more are kept as they are instead of being copied into the buffer.
+const KEPT_BYTES_MIN: usize = 16 << 10;
+
+/// A finished batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    info: BatchInfo,
+    parts: Vec<Bytes>,
+}
+
+impl Batch {
+    /// What its header says.
+    pub fn info(&self) -> BatchInfo {
+        self.info
+    }
+
+    /// Its bytes: usually one part, more if it has large payloads.
+    pub fn parts(&self) -> &[Bytes] {
+        &self.parts
+    }
+
+    /// Its bytes.
+    pub fn into_parts(self) -> Vec<Bytes> {
+        self.parts
+    }
+}
+
+/// Collects records into a batch.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    /// The end of the batch so far; begins with room for the header if `closed` is empty.
+    open: BytesMut,
+    /// Earlier pieces.
+    closed: Vec<BytesMutOrBytes>,
+    records: u32,
+    /// Of all pieces, the header included.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum BytesMutOrBytes {
+    Ours(BytesMut),
+    Kept(Bytes),
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// An empty builder with room for records of so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut open = BytesMut::with_capacity(BATCH_HEADER_BYTES + bytes);
+        open.put_bytes(0, BATCH_HEADER_BYTES);
+        Self {
+            open,
+            closed: Vec::new(),
+            records: 0,
+            bytes: BATCH_HEADER_BYTES,
+        }
+    }
+
+    /// How many records are in it.
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// The length that the batch has now, its header included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it has no record yet.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Whether a record fits.
+    ///
+    /// # Errors
+    /// `RecordTooLarge` or `HeadersTooLarge` if it never fits any batch, `BatchTooLarge` if it does not fit this one.
+    pub fn fits(&self, record: &Record) -> Result<(), BatchError> {
+        let bytes = record.encoded_len();
+        if bytes - RECORD_HEAD_BYTES > limits::RECORD_BYTES_MAX {
+            return Err(BatchError::RecordTooLarge {
+                bytes: bytes - RECORD_HEAD_BYTES,
+            });
+        }
+        let headers = record.headers_len();
+        if headers > limits::HEADERS_BYTES_MAX {
+            return Err(BatchError::HeadersTooLarge { bytes: headers });
+        }
+        if self.bytes + bytes > limits::BATCH_BYTES_MAX {
+            return Err(BatchError::BatchTooLarge {
+                bytes: self.bytes + bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Adds a record. A large payload is not copied.
+    ///
+    /// # Errors
+    /// When it does not fit ([`fits`](Self::fits)); the batch is as before.
+    pub fn push(&mut self, record: &Record) -> Result<(), BatchError> {
+        self.fits(record)?;
+        let kept = record.payload.len() >= KEPT_BYTES_MIN;
+        let encoded = record.encoded_len();
+        self.open.reserve(if kept {
+            encoded - record.payload.len()
+        } else {
+            encoded
+        });
+        self.open
+            .put_u32_le(record.key.as_ref().map_or(NO_KEY, |key| key.len() as u32));
+        self.open.put_u32_le(record.headers_len() as u32);
+        self.open.put_u32_le(record.payload.len() as u32);
+        if let Some(key) = &record.key {
+            self.open.put_slice(key);
+        }
+        for (name, value) in &record.headers {
+            self.open.put_u32_le(name.len() as u32);
+            self.open.put_u32_le(value.len() as u32);
+            self.open.put_slice(name);
+            self.open.put_slice(value);
+        }
+        if kept {
+            let ours = std::mem::take(&mut self.open);
+            self.closed.push(BytesMutOrBytes::Ours(ours));
+            self.closed
+                .push(BytesMutOrBytes::Kept(record.payload.clone()));
+        } else {
+            self.open.put_slice(&record.payload);
+        }
+        self.records += 1;
+        self.bytes += encoded;
+        Ok(())
+    }
+
+    /// The batch, with its checksum.
+    ///
+    /// # Errors
+    /// `Empty` without a record.
+    pub fn finish(mut self) -> Result<Batch, BatchError> {
+        if self.records == 0 {
+            return Err(BatchError::Empty);
+        }
+        let section = (self.bytes - BATCH_HEADER_BYTES) as u32;
+        let mut head = [0u8; BATCH_HEADER_BYTES];
+        head[0..4].copy_from_slice(&MAGIC);
+        head[8] = VERSION;
+        head[12..16].copy_from_slice(&self.records.to_le_bytes());
+        head[16..20].copy_from_slice(&section.to_le_bytes());
+        head[20..24].copy_from_slice(&section.to_le_bytes());
+
+        let mut crc = crc32c::crc32c(&head[CHECKED_FROM..]);
+        let mut skip = BATCH_HEADER_BYTES;
+        for piece in &self.closed {
+            let bytes: &[u8] = match piece {
+                BytesMutOrBytes::Ours(bytes) => &bytes[std::mem::take(&mut skip)..],
+                BytesMutOrBytes::Kept(bytes) => bytes,
+            };
+            crc = crc32c::crc32c_append(crc, bytes);
+        }
+        crc = crc32c::crc32c_append(crc, &self.open[skip..]);
+        head[4..8].copy_from_slice(&crc.to_le_bytes());
+
+        let first = match self.closed.first_mut() {
+            Some(BytesMutOrBytes::Ours(first)) => first,
+            Some(BytesMutOrBytes::Kept(_)) | None => &mut self.open,
+        };
+        first[..BATCH_HEADER_BYTES].copy_from_slice(&head);
+
+        let mut parts = Vec::with_capacity(self.closed.len() + 1);
+        for piece in self.closed {
+            parts.push(match piece {
+                BytesMutOrBytes::Ours(bytes) => bytes.freeze(),
+                BytesMutOrBytes::Kept(bytes) => bytes,
+            });
+        }
+        if !self.open.is_empty() {
+            parts.push(self.open.freeze());
+        }
+        debug_assert_eq!(parts::len(&parts), self.bytes);
+        let info = BatchInfo {
+            records: self.records,
+            bytes: self.bytes as u32,
+            record_bytes: section,
+            compression: 0,
+            crc,
+        };
+        Ok(Batch { info, parts })
+    }
+}
