@@ -1,0 +1,5 @@
+//! A simulated disk.
+
+/// A simulated disk.
+#[derive(Clone, Debug)]
+pub struct SimDisk {}
