@@ -1,0 +1,376 @@
+//! What must hold for any bytes, split anywhere.
+
+use bytes::{Bytes, BytesMut};
+use paxlog_wire::batch::{BatchBuilder, BatchView, Record};
+use paxlog_wire::client::*;
+use paxlog_wire::{Flags, Frame, FrameDecoder, FrameEncoder, FrameLimits, decode, parts};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::samples;
+
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let header = (bytes(12), bytes(40));
+    (
+        proptest::option::of(bytes(20)),
+        vec(header, 0..4),
+        prop_oneof![4 => bytes(300), 1 => bytes(40_000)],
+    )
+        .prop_map(|(key, headers, payload)| Record {
+            key,
+            headers,
+            payload,
+        })
+}
+
+/// Cuts at the given places, and gives each piece a buffer of its own, as the network does.
+fn split(whole: &[u8], cuts: &[prop::sample::Index]) -> Vec<Bytes> {
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len() + 1)).collect();
+    places.extend([0, whole.len()]);
+    places.sort_unstable();
+    places
+        .windows(2)
+        .map(|pair| Bytes::copy_from_slice(&whole[pair[0]..pair[1]]))
+        .collect()
+}
+
+fn drain(decoder: &mut FrameDecoder, chunks: impl IntoIterator<Item = Bytes>) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for chunk in chunks {
+        decoder.push(chunk);
+        while let Some(frame) = decoder.next_frame().expect("frames of ours") {
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
+fn append(request: u64) -> CommandRequest {
+    CommandRequest {
+        request,
+        deadline_ms: 1_000,
+        command: CommandBody::Append {
+            origin: Origin {
+                producer: 1,
+                epoch: 2,
+                sequence: request,
+            },
+            log: 3,
+        },
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_split_yields_the_same_frames(
+        bodies in vec(vec(bytes(2_000), 0..4), 1..6),
+        cuts in vec(any::<prop::sample::Index>(), 0..40),
+    ) {
+        let mut encoder = FrameEncoder::new();
+        for (i, body) in bodies.iter().enumerate() {
+            encoder.push_with(&append(i as u64), Flags(i as u16), body).unwrap();
+        }
+        let announced = encoder.bytes();
+        let whole = encoder.take().concat();
+        prop_assert_eq!(announced, whole.len());
+
+        let mut decoder = FrameDecoder::new(FrameLimits::FROM_CLIENT);
+        let frames = drain(&mut decoder, split(&whole, &cuts));
+        prop_assert!(decoder.finish().is_ok());
+        prop_assert_eq!(frames.len(), bodies.len());
+        for (i, (frame, body)) in frames.iter().zip(&bodies).enumerate() {
+            prop_assert_eq!(decode::<CommandRequest>(frame).unwrap(), append(i as u64));
+            prop_assert_eq!(frame.flags, Flags(i as u16));
+            prop_assert_eq!(frame.body.concat(), body.concat());
+            prop_assert!(frame.body.iter().all(|part| !part.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_truncated_not_shorter(
+        body in bytes(200), cut in any::<prop::sample::Index>(),
+    ) {
+        let mut encoder = FrameEncoder::new();
+        encoder.push_with(&append(1), Flags::NONE, &[body]).unwrap();
+        let whole = encoder.take().concat();
+        let at = cut.index(whole.len());
+        let mut decoder = FrameDecoder::new(FrameLimits::FROM_CLIENT);
+        decoder.push(Bytes::copy_from_slice(&whole[..at]));
+        prop_assert_eq!(decoder.next_frame(), Ok(None));
+        prop_assert_eq!(decoder.finish().is_ok(), at == 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_in_header_or_meta_never_passes(bit in any::<prop::sample::Index>()) {
+        let mut encoder = FrameEncoder::new();
+        encoder.push(&append(1)).unwrap();
+        let mut whole = encoder.take().concat();
+        let bit = bit.index(whole.len() * 8);
+        whole[bit / 8] ^= 1 << (bit % 8);
+        let mut decoder = FrameDecoder::new(FrameLimits::FROM_CLIENT);
+        decoder.push(Bytes::from(whole));
+        // A longer length is noticed once the missing bytes came, or the stream ended.
+        prop_assert!(!matches!(decoder.next_frame(), Ok(Some(_))) );
+        prop_assert!(decoder.finish().is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_frames_or_an_error(
+        chunks in vec(bytes(200), 0..20), version_is_right in any::<bool>(),
+    ) {
+        let mut decoder = FrameDecoder::new(FrameLimits::REPLICA);
+        if version_is_right {
+            decoder.push(Bytes::from_static(&[1, 3]));
+        }
+        for chunk in chunks {
+            decoder.push(chunk);
+            while let Ok(Some(_)) = decoder.next_frame() {}
+        }
+    }
+
+    #[test]
+    fn any_meta_decodes_or_is_an_error(meta in bytes(400), kind in 0..paxlog_wire::Kind::ALL.len()) {
+        let frame = Frame { kind: paxlog_wire::Kind::ALL[kind], flags: Flags::NONE, meta, body: Vec::new() };
+        decode_any(&frame);
+    }
+
+    #[test]
+    fn mutated_metas_decode_or_are_an_error(
+        sample in 0usize..1_000, at in any::<prop::sample::Index>(), with in any::<u8>(), extra in bytes(3),
+    ) {
+        let replies = samples::query_replies();
+        let (_, reply) = &replies[sample % replies.len()];
+        let mut meta = paxlog_wire::encode(reply);
+        let at = at.index(meta.len());
+        meta[at] = with;
+        meta.extend_from_slice(&extra);
+        let frame =
+            Frame { kind: paxlog_wire::Kind::QueryReply, flags: Flags::NONE, meta: meta.into(), body: Vec::new() };
+        if let Ok(decoded) = decode::<QueryReply>(&frame) {
+            prop_assert_eq!(paxlog_wire::encode(&decoded), frame.meta.to_vec());
+        }
+    }
+
+    #[test]
+    fn batch_reads_back_as_built_from_any_parts(
+        records in vec(record(), 1..20), cuts in vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let mut builder = BatchBuilder::new();
+        for record in &records {
+            builder.push(record).unwrap();
+        }
+        let announced = builder.bytes();
+        let batch = builder.finish().unwrap();
+        let whole = batch.parts().concat();
+        prop_assert_eq!(announced, whole.len());
+        let pieces = split(&whole, &cuts);
+        let view = BatchView::parse_parts(&pieces).unwrap();
+        prop_assert_eq!(view.info(), batch.info());
+        prop_assert_eq!(view.records().collect::<Vec<_>>(), records);
+        prop_assert_eq!(parts::crc32c(&pieces), crc32c::crc32c(&whole));
+        prop_assert_eq!(parts::join(&pieces), whole);
+    }
+
+    #[test]
+    fn any_bytes_are_a_batch_or_an_error(section in bytes(300), records in 0u32..20, cuts in vec(any::<prop::sample::Index>(), 0..5)) {
+        // A right header and checksum before any section: the structure is what is left to check.
+        let mut whole = BytesMut::zeroed(32);
+        whole[0..4].copy_from_slice(b"PXB1");
+        whole[8] = 1;
+        whole[12..16].copy_from_slice(&records.to_le_bytes());
+        whole[16..20].copy_from_slice(&(section.len() as u32).to_le_bytes());
+        whole[20..24].copy_from_slice(&(section.len() as u32).to_le_bytes());
+        whole.extend_from_slice(&section);
+        let crc = crc32c::crc32c(&whole[8..]);
+        whole[4..8].copy_from_slice(&crc.to_le_bytes());
+        let pieces = split(&whole, &cuts);
+        if let Ok(view) = BatchView::parse_parts(&pieces) {
+            prop_assert_eq!(view.records().count(), records as usize);
+        }
+    }
+
+    #[test]
+    fn a_records_body_is_cut_where_its_metas_say(lens in vec(0u32..3_000, 0..6), cuts in vec(any::<prop::sample::Index>(), 0..9)) {
+        let whole: Vec<u8> = (0..lens.iter().sum::<u32>()).map(|i| i as u8).collect();
+        let body = split(&whole, &cuts);
+        let metas: Vec<_> = lens.iter().map(|&bytes| BatchMeta { start: 0, records: 1, bytes, timestamp: 0 }).collect();
+        let batches = split_batches(&metas, &body).unwrap();
+        prop_assert_eq!(batches.iter().map(|batch| parts::len(batch) as u32).collect::<Vec<_>>(), lens);
+        prop_assert_eq!(batches.concat().concat(), whole.clone());
+        let mut longer = body.clone();
+        longer.push(Bytes::from_static(b"x"));
+        prop_assert!(split_batches(&metas, &longer).is_err());
+        if !whole.is_empty() {
+            prop_assert!(split_batches(&metas, &split(&whole[1..], &[])).is_err());
+        }
+    }
+}
+
+fn decode_any(frame: &Frame) {
+    let _ = decode::<ClientHello>(frame);
+    let _ = decode::<ControlEvent>(frame);
+    let _ = decode::<CommandRequest>(frame);
+    let _ = decode::<CommandReply>(frame);
+    let _ = decode::<QueryRequest>(frame);
+    let _ = decode::<QueryReply>(frame);
+    let _ = decode::<ReadRequest>(frame);
+    let _ = decode::<ReadEvent>(frame);
+    let _ = decode::<TailRequest>(frame);
+    let _ = decode::<TailEvent>(frame);
+    let _ = decode::<Credit>(frame);
+    let _ = decode::<paxlog_wire::replica::ReplicaHello>(frame);
+    let _ = decode::<paxlog_wire::replica::ReplicaHelloReply>(frame);
+    let _ = decode::<paxlog_wire::replica::LinkOpen>(frame);
+}
+
+#[test]
+fn every_flipped_bit_in_a_batch_is_detected() {
+    let whole = samples::batch().parts().concat();
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(
+            BatchView::parse_parts(&[Bytes::from(damaged)]).is_err(),
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
+fn every_shorter_or_longer_batch_is_refused() {
+    let whole = samples::batch().parts().concat();
+    for len in 0..whole.len() {
+        assert!(
+            BatchView::parse_parts(&[Bytes::copy_from_slice(&whole[..len])]).is_err(),
+            "{len} bytes"
+        );
+    }
+    assert!(BatchView::parse_parts(&[Bytes::from(whole), Bytes::from_static(b"\0")]).is_err());
+}
+
+#[test]
+fn limits_of_records_headers_and_batches_hold() {
+    use paxlog_wire::batch::BatchError;
+    use paxlog_wire::limits::*;
+    let mut builder = BatchBuilder::new();
+    let over = Record::new(vec![0; RECORD_BYTES_MAX]).with_key("k");
+    assert!(matches!(
+        builder.push(&over),
+        Err(BatchError::RecordTooLarge { .. })
+    ));
+    let over = Record::new("").with_header("h", vec![0; HEADERS_BYTES_MAX]);
+    assert!(matches!(
+        builder.push(&over),
+        Err(BatchError::HeadersTooLarge { .. })
+    ));
+    assert!(builder.is_empty());
+    let largest = Record::new(vec![7; RECORD_BYTES_MAX]);
+    for _ in 0..3 {
+        builder.push(&largest).unwrap();
+    }
+    assert!(matches!(
+        builder.push(&largest),
+        Err(BatchError::BatchTooLarge { .. })
+    ));
+    let batch = builder.finish().unwrap();
+    assert_eq!(
+        BatchView::parse_parts(batch.parts())
+            .unwrap()
+            .records()
+            .count(),
+        3
+    );
+    assert!(matches!(
+        BatchBuilder::new().finish(),
+        Err(BatchError::Empty)
+    ));
+}
+
+#[test]
+fn lengths_over_the_limit_are_refused_at_the_header() {
+    use paxlog_wire::FrameError;
+    let header = |meta: u32, body: u32| {
+        let mut header = vec![1, 3, 0, 0];
+        header.extend(meta.to_le_bytes());
+        header.extend(body.to_le_bytes());
+        header.extend([0; 4]);
+        Bytes::from(header)
+    };
+    for (meta, body) in [(u32::MAX, 0), (4 << 10 | 1, 0), (0, 1), (0, u32::MAX)] {
+        let mut decoder = FrameDecoder::new(FrameLimits::FIRST);
+        decoder.push(header(meta, body));
+        let error = decoder.next_frame().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                FrameError::MetaTooLarge { .. } | FrameError::BodyTooLarge { .. }
+            ),
+            "{error}"
+        );
+        decoder.push(header(0, 0));
+        assert_eq!(decoder.next_frame().unwrap_err(), error, "broken for good");
+    }
+}
+
+#[test]
+fn a_body_in_single_bytes_does_not_keep_a_buffer_for_each() {
+    let mut encoder = FrameEncoder::new();
+    encoder
+        .push_with(&append(1), Flags::NONE, &[Bytes::from(vec![9; 100_000])])
+        .unwrap();
+    let whole = encoder.take().concat();
+    let mut decoder = FrameDecoder::new(FrameLimits::FROM_CLIENT);
+    let frames = drain(
+        &mut decoder,
+        whole.iter().map(|&byte| Bytes::copy_from_slice(&[byte])),
+    );
+    assert_eq!(frames.len(), 1);
+    assert!(frames[0].body.len() < 10, "{} parts", frames[0].body.len());
+}
+
+#[test]
+fn large_payloads_and_bodies_are_never_copied() {
+    let payload = Bytes::from(vec![5u8; 100_000]);
+    let mut builder = BatchBuilder::new();
+    builder.push(&Record::new(payload.clone())).unwrap();
+    let batch = builder.finish().unwrap();
+    assert!(
+        batch
+            .parts()
+            .iter()
+            .any(|part| part.as_ptr() == payload.as_ptr())
+    );
+
+    let mut encoder = FrameEncoder::new();
+    encoder
+        .push_with(&append(1), Flags::NONE, batch.parts())
+        .unwrap();
+    let chunks = encoder.take();
+    assert!(
+        chunks
+            .iter()
+            .any(|chunk| chunk.as_ptr() == payload.as_ptr())
+    );
+    let mut decoder = FrameDecoder::new(FrameLimits::FROM_CLIENT);
+    let frames = drain(&mut decoder, chunks);
+    assert!(
+        frames[0]
+            .body
+            .iter()
+            .any(|part| part.as_ptr() == payload.as_ptr())
+    );
+}
+
+#[test]
+fn many_small_frames_leave_as_one_chunk() {
+    let mut encoder = FrameEncoder::new();
+    for i in 0..100 {
+        encoder.push(&append(i)).unwrap();
+    }
+    assert_eq!(encoder.take().len(), 1);
+    assert!(encoder.is_empty());
+}

@@ -1,0 +1,478 @@
+//! One message of every sort, for the golden files and the properties. The `match`es that name them have no wildcard, so that
+//! a new variant does not compile without a sample's name.
+
+use paxlog_wire::batch::{Batch, BatchBuilder, Record};
+use paxlog_wire::client::*;
+use paxlog_wire::replica::{LinkOpen, Purpose, ReplicaHello, ReplicaHelloReply};
+use paxlog_wire::{Code, LeaderHint, WireError};
+
+const CLUSTER: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
+
+fn named<T>(samples: Vec<T>, name: impl Fn(&T) -> &'static str) -> Vec<(&'static str, T)> {
+    let named: Vec<_> = samples
+        .into_iter()
+        .map(|sample| (name(&sample), sample))
+        .collect();
+    let mut names: Vec<_> = named.iter().map(|(name, _)| name).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), named.len(), "one sample each");
+    named
+}
+
+fn leader() -> LeaderHint {
+    LeaderHint {
+        ballot: 0x5_0002,
+        replica: 2,
+        addresses: vec!["10.0.0.2:7400".into(), "[::1]:7401".into()],
+    }
+}
+
+fn error() -> WireError {
+    WireError {
+        code: Code::SequenceGap,
+        message: "sequence 9 came where 7 was due: reopen the producer".into(),
+        retry_after_ms: Some(20),
+        leader: Some(leader()),
+        tail: Some(11),
+        trim_point: Some(3),
+        expected_sequence: Some(7),
+        log: Some(12),
+        version: Some(13),
+    }
+}
+
+pub(crate) fn records() -> Vec<Record> {
+    vec![
+        Record::new("payload"),
+        Record::new("")
+            .with_key("")
+            .with_header("h", "")
+            .with_header("", "v"),
+        Record::new(vec![0xff, 0x00]).with_key(vec![0x80]),
+    ]
+}
+
+pub(crate) fn batch() -> Batch {
+    let mut builder = BatchBuilder::new();
+    for record in records() {
+        builder.push(&record).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+pub(crate) fn client_hellos() -> Vec<(&'static str, ClientHello)> {
+    vec![(
+        "client_hello",
+        ClientHello {
+            version_min: 1,
+            version_max: 2,
+            cluster: CLUSTER,
+        },
+    )]
+}
+
+pub(crate) fn control_events() -> Vec<(&'static str, ControlEvent)> {
+    let hello = ServerHello {
+        version: 1,
+        cluster: CLUSTER,
+        replica: 3,
+        limits: ServerLimits::default(),
+        leader: Some(leader()),
+    };
+    let samples = vec![
+        ControlEvent::Hello(hello),
+        ControlEvent::Refused(error()),
+        ControlEvent::Leader(leader()),
+        ControlEvent::NoLeader,
+        ControlEvent::GoingAway,
+    ];
+    named(samples, |sample| match sample {
+        ControlEvent::Hello(_) => "control.hello",
+        ControlEvent::Refused(_) => "control.refused",
+        ControlEvent::Leader(_) => "control.leader",
+        ControlEvent::NoLeader => "control.no_leader",
+        ControlEvent::GoingAway => "control.going_away",
+    })
+}
+
+pub(crate) fn command_requests() -> Vec<(&'static str, CommandRequest)> {
+    let origin = Origin {
+        producer: 0x1111,
+        epoch: 2,
+        sequence: 0x3333,
+    };
+    let commands = vec![
+        CommandBody::OpenProducer {
+            nonce: 77,
+            name: Some("ingest".into()),
+        },
+        CommandBody::CreateLog {
+            origin: None,
+            name: "orders".into(),
+            if_absent: true,
+        },
+        CommandBody::OpenLog {
+            origin: Some(origin),
+            name: "orders".into(),
+            create: true,
+        },
+        CommandBody::Trim {
+            origin: Some(origin),
+            log: 4,
+            to: 1_000,
+        },
+        CommandBody::Seal {
+            origin: Some(origin),
+            log: 4,
+        },
+        CommandBody::Append { origin, log: 4 },
+    ];
+    let samples = commands
+        .into_iter()
+        .map(|command| CommandRequest {
+            request: 0x55,
+            deadline_ms: 10_000,
+            command,
+        })
+        .collect();
+    named(samples, |sample: &CommandRequest| match sample.command {
+        CommandBody::OpenProducer { .. } => "command.open_producer",
+        CommandBody::CreateLog { .. } => "command.create_log",
+        CommandBody::OpenLog { .. } => "command.open_log",
+        CommandBody::Append { .. } => "command.append",
+        CommandBody::Trim { .. } => "command.trim",
+        CommandBody::Seal { .. } => "command.seal",
+    })
+}
+
+pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
+    let last = LastReceipt {
+        epoch: 1,
+        sequence: 9,
+        log: 4,
+        start: 100,
+        end: 103,
+        timestamp: 1_700_000_000_000_000_000,
+    };
+    let receipt = Receipt {
+        log: 4,
+        start: 100,
+        end: 103,
+        timestamp: 1_700_000_000_000_000_000,
+        tail: 110,
+        version: 42,
+        durability: Durability::Majority,
+        duplicate: true,
+    };
+    let results = vec![
+        Ok(CommandOutcome::ProducerOpened {
+            producer: 8,
+            epoch: 2,
+            last: Some(last),
+        }),
+        Ok(CommandOutcome::LogOpened {
+            log: 4,
+            version: 1,
+            existed: true,
+            tail: 5,
+            sealed: false,
+        }),
+        Ok(CommandOutcome::Appended(receipt)),
+        Ok(CommandOutcome::Trimmed {
+            trim_point: 50,
+            tail: 110,
+            version: 43,
+            duplicate: false,
+        }),
+        Ok(CommandOutcome::Sealed {
+            tail: 110,
+            version: 44,
+            duplicate: false,
+        }),
+        Err(error()),
+    ];
+    let samples = results
+        .into_iter()
+        .map(|result| CommandReply {
+            request: 0x55,
+            result,
+        })
+        .collect();
+    named(samples, |sample: &CommandReply| match sample.result {
+        Ok(CommandOutcome::ProducerOpened { .. }) => "reply.producer_opened",
+        Ok(CommandOutcome::LogOpened { .. }) => "reply.log_opened",
+        Ok(CommandOutcome::Appended(_)) => "reply.appended",
+        Ok(CommandOutcome::Trimmed { .. }) => "reply.trimmed",
+        Ok(CommandOutcome::Sealed { .. }) => "reply.sealed",
+        Err(_) => "reply.error",
+    })
+}
+
+pub(crate) fn query_requests() -> Vec<(&'static str, QueryRequest)> {
+    let queries = vec![
+        Query::CheckTail {
+            log: LogRef::Name("orders".into()),
+            linearizable: true,
+        },
+        Query::Describe {
+            log: LogRef::Id(4),
+            linearizable: false,
+        },
+        Query::List {
+            prefix: "o".into(),
+            after: Some("orders".into()),
+            limit: 100,
+        },
+        Query::Status,
+    ];
+    let samples = queries
+        .into_iter()
+        .map(|query| QueryRequest {
+            deadline_ms: 500,
+            query,
+        })
+        .collect();
+    named(samples, |sample: &QueryRequest| match sample.query {
+        Query::CheckTail { .. } => "query.check_tail",
+        Query::Describe { .. } => "query.describe",
+        Query::List { .. } => "query.list",
+        Query::Status => "query.status",
+    })
+}
+
+pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
+    let tail = TailInfo {
+        log: 4,
+        offset: 110,
+        timestamp: 1_700,
+        trim_point: 50,
+        sealed: true,
+        version: 44,
+    };
+    let description = LogDescription {
+        name: "orders".into(),
+        tail,
+        bytes: 4_096,
+    };
+    let member = |replica, linked| MemberStatus {
+        replica,
+        addresses: vec!["10.0.0.1:7400".into()],
+        linked,
+        lag_slots: linked.then_some(3),
+        round_trip_us: linked.then_some(250),
+    };
+    let status = Status {
+        cluster: CLUSTER,
+        replica: 1,
+        incarnation: 99,
+        program: "0.1.0".into(),
+        role: RoleStatus::Leader,
+        leader: Some(leader()),
+        ballot: 0x5_0001,
+        chosen_index: 10,
+        chosen_prefix: 9,
+        applied: 8,
+        ready: true,
+        standing: "well".into(),
+        disk: "well".into(),
+        wal_bytes: 64 << 20,
+        logs: 2,
+        members: vec![member(1, true), member(2, false)],
+    };
+    let answers = vec![
+        Ok(Answer::Tail(tail)),
+        Ok(Answer::Description(description.clone())),
+        Ok(Answer::Logs {
+            logs: vec![description.clone(), description],
+            more: true,
+        }),
+        Ok(Answer::Status(Box::new(status))),
+        Err(error()),
+    ];
+    let samples = answers
+        .into_iter()
+        .map(|result| QueryReply { result })
+        .collect();
+    named(samples, |sample: &QueryReply| match sample.result {
+        Ok(Answer::Tail(_)) => "answer.tail",
+        Ok(Answer::Description(_)) => "answer.description",
+        Ok(Answer::Logs { .. }) => "answer.logs",
+        Ok(Answer::Status(_)) => "answer.status",
+        Err(_) => "answer.error",
+    })
+}
+
+pub(crate) fn read_requests() -> Vec<(&'static str, ReadRequest)> {
+    let from = vec![
+        ReadFrom::Offset(7),
+        ReadFrom::First,
+        ReadFrom::Tail,
+        ReadFrom::TailMinus(10),
+        ReadFrom::Timestamp(1_700_000_000_000_000_000),
+    ];
+    let samples = from
+        .into_iter()
+        .map(|from| ReadRequest {
+            deadline_ms: 10_000,
+            log: LogRef::Name("orders".into()),
+            from,
+            records_max: 1_000,
+            bytes_max: 1 << 20,
+            until_tail: true,
+            until_timestamp: 5,
+            wait_ms: 250,
+            strict: true,
+            linearizable: false,
+        })
+        .collect();
+    named(samples, |sample: &ReadRequest| match sample.from {
+        ReadFrom::Offset(_) => "read.offset",
+        ReadFrom::First => "read.first",
+        ReadFrom::Tail => "read.tail",
+        ReadFrom::TailMinus(_) => "read.tail_minus",
+        ReadFrom::Timestamp(_) => "read.timestamp",
+    })
+}
+
+fn started() -> Started {
+    Started {
+        log: 4,
+        from: 7,
+        tail: 110,
+        trim_point: 5,
+        version: 44,
+    }
+}
+
+fn metas() -> Vec<BatchMeta> {
+    vec![
+        BatchMeta {
+            start: 5,
+            records: 3,
+            bytes: 1_000,
+            timestamp: 1_700,
+        },
+        BatchMeta {
+            start: 8,
+            records: 1,
+            bytes: 90,
+            timestamp: 1_701,
+        },
+    ]
+}
+
+pub(crate) fn read_events() -> Vec<(&'static str, ReadEvent)> {
+    let mut samples = vec![
+        ReadEvent::Started(started()),
+        ReadEvent::Records(metas()),
+        ReadEvent::Gap { to: 50 },
+        ReadEvent::Refused(error()),
+    ];
+    let reasons = [
+        EndReason::Tail,
+        EndReason::Limit,
+        EndReason::Until,
+        EndReason::Sealed,
+    ];
+    samples.extend(reasons.map(|reason| ReadEvent::End {
+        next: 9,
+        tail: 110,
+        reason,
+    }));
+    named(samples, |sample| match sample {
+        ReadEvent::Started(_) => "read_event.started",
+        ReadEvent::Records(_) => "read_event.records",
+        ReadEvent::Gap { .. } => "read_event.gap",
+        ReadEvent::End {
+            reason: EndReason::Tail,
+            ..
+        } => "read_event.end_tail",
+        ReadEvent::End {
+            reason: EndReason::Limit,
+            ..
+        } => "read_event.end_limit",
+        ReadEvent::End {
+            reason: EndReason::Until,
+            ..
+        } => "read_event.end_until",
+        ReadEvent::End {
+            reason: EndReason::Sealed,
+            ..
+        } => "read_event.end_sealed",
+        ReadEvent::Refused(_) => "read_event.refused",
+    })
+}
+
+pub(crate) fn tail_requests() -> Vec<(&'static str, TailRequest)> {
+    vec![(
+        "tail",
+        TailRequest {
+            log: LogRef::Id(4),
+            from: ReadFrom::TailMinus(10),
+            credit_bytes: 1 << 20,
+        },
+    )]
+}
+
+pub(crate) fn credit() -> Credit {
+    Credit { bytes: 65_536 }
+}
+
+pub(crate) fn tail_events() -> Vec<(&'static str, TailEvent)> {
+    let samples = vec![
+        TailEvent::Started(started()),
+        TailEvent::Records(metas()),
+        TailEvent::Gap { to: 50 },
+        TailEvent::CaughtUp { tail: 110 },
+        TailEvent::Sealed { tail: 110 },
+        TailEvent::Heartbeat { tail: 110 },
+        TailEvent::Refused(error()),
+    ];
+    named(samples, |sample| match sample {
+        TailEvent::Started(_) => "tail_event.started",
+        TailEvent::Records(_) => "tail_event.records",
+        TailEvent::Gap { .. } => "tail_event.gap",
+        TailEvent::CaughtUp { .. } => "tail_event.caught_up",
+        TailEvent::Sealed { .. } => "tail_event.sealed",
+        TailEvent::Heartbeat { .. } => "tail_event.heartbeat",
+        TailEvent::Refused(_) => "tail_event.refused",
+    })
+}
+
+pub(crate) fn replica_hellos() -> Vec<(&'static str, ReplicaHello)> {
+    let samples = [Purpose::Control, Purpose::Accepts].map(|purpose| ReplicaHello {
+        version_min: 1,
+        version_max: 1,
+        cluster: CLUSTER,
+        replica: 2,
+        incarnation: 99,
+        purpose,
+        link: 5,
+        receive_budget: 425_984,
+    });
+    named(samples.into(), |sample| match sample.purpose {
+        Purpose::Control => "replica_hello.control",
+        Purpose::Accepts => "replica_hello.accepts",
+    })
+}
+
+pub(crate) fn replica_hello_replies() -> Vec<(&'static str, ReplicaHelloReply)> {
+    let (_, hello) = replica_hellos().remove(0);
+    vec![
+        (
+            "replica_hello_reply.hello",
+            ReplicaHelloReply { result: Ok(hello) },
+        ),
+        (
+            "replica_hello_reply.error",
+            ReplicaHelloReply {
+                result: Err(error()),
+            },
+        ),
+    ]
+}
+
+pub(crate) fn link_open() -> LinkOpen {
+    LinkOpen { link: 5, stream: 1 }
+}
