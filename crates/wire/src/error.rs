@@ -242,11 +242,11 @@ pub struct WireError {
     /// The stable code.
     pub code: Code,
     /// A sentence for people. Nothing may be read out of it by a program.
-    pub message: String,
+    pub message: Box<str>,
     /// When to try again, where the code's retry is *after*, in milliseconds.
     pub retry_after_ms: Option<u32>,
     /// The leader, with `NotLeader`.
-    pub leader: Option<LeaderHint>,
+    pub leader: Option<Box<LeaderHint>>,
     /// The log's tail, with `TailMismatch`, `Sealed` and `OffsetOutOfRange`.
     pub tail: Option<u64>,
     /// The first offset still kept, with `Trimmed`.
@@ -261,7 +261,7 @@ pub struct WireError {
 
 impl WireError {
     /// An error with nothing but its code and sentence.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub fn new(code: Code, message: impl Into<Box<str>>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -278,7 +278,7 @@ impl WireError {
     /// The same, with the leader.
     #[must_use]
     pub fn with_leader(mut self, leader: Option<LeaderHint>) -> Self {
-        self.leader = leader;
+        self.leader = leader.map(Box::new);
         self
     }
 

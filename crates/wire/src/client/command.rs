@@ -175,12 +175,53 @@ pub struct LastReceipt {
     pub epoch: u32,
     /// The sequence it answers; nothing beyond it was applied in that epoch.
     pub sequence: u64,
-    /// The log's id.
-    pub log: u64,
-    /// The offset of the first record.
-    pub start: u64,
-    /// One beyond the offset of the last record.
-    pub end: u64,
-    /// The batch's timestamp.
-    pub timestamp: u64,
+    /// What was done.
+    pub what: LastOutcome,
+}
+
+/// What the command did that a [`LastReceipt`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum LastOutcome {
+    /// A log was made, or found.
+    Created {
+        /// The log's id.
+        log: u64,
+        /// The log's version then.
+        version: u64,
+        /// Whether it was there before.
+        existed: bool,
+    },
+    /// Records were appended.
+    Appended {
+        /// The log's id.
+        log: u64,
+        /// The offset of the first record.
+        start: u64,
+        /// One beyond the offset of the last record.
+        end: u64,
+        /// The batch's timestamp.
+        timestamp: u64,
+        /// The log's version then.
+        version: u64,
+    },
+    /// A log was trimmed.
+    Trimmed {
+        /// The log's id.
+        log: u64,
+        /// The first offset kept.
+        trim_point: u64,
+        /// The log's tail then.
+        tail: u64,
+        /// The log's version then.
+        version: u64,
+    },
+    /// A log was sealed.
+    Sealed {
+        /// The log's id.
+        log: u64,
+        /// The log's end.
+        tail: u64,
+        /// The log's version then.
+        version: u64,
+    },
 }

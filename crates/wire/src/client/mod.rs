@@ -20,8 +20,8 @@ mod query;
 mod read;
 
 pub use command::{
-    CommandBody, CommandOutcome, CommandReply, CommandRequest, Durability, LastReceipt, Origin,
-    Receipt,
+    CommandBody, CommandOutcome, CommandReply, CommandRequest, Durability, LastOutcome,
+    LastReceipt, Origin, Receipt,
 };
 pub use hello::{ClientHello, ControlEvent, PROTOCOL_MAX, PROTOCOL_MIN, ServerHello, ServerLimits};
 pub use query::{

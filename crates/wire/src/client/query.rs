@@ -100,8 +100,10 @@ pub struct LogDescription {
     pub name: String,
     /// Its id and bounds.
     pub tail: TailInfo,
-    /// The bytes of the batches that it keeps, as far as this replica counts them.
-    pub bytes: u64,
+    /// When it was made, in nanoseconds since 1970.
+    pub created: u64,
+    /// The bytes of all batches ever appended to it.
+    pub bytes_appended: u64,
 }
 
 /// How a replica is.

@@ -5,9 +5,12 @@
 //! u32 variant numbers, u64 lengths). Decoding has a limit in proportion to the input, so that a length that lies cannot make
 //! it allocate; bytes left over are an error. Only metas pass through here, never payloads.
 
+mod mirror;
+
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::enc::write::Writer;
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use paxlog_paxos::{Envelope, Message as PaxosMessage};
 
 use crate::client::{
     ClientHello, CommandReply, CommandRequest, ControlEvent, Credit, QueryReply, QueryRequest,
@@ -135,7 +138,7 @@ pub fn decode<M: Message>(frame: &Frame) -> Result<M, DecodeError> {
             found: frame.kind,
         });
     }
-    decode_meta(&frame.meta, M::KIND, M::META_MAX)
+    decode_exactly(&frame.meta, M::KIND, M::META_MAX, ())
 }
 
 /// Appends the message to `out`.
@@ -144,12 +147,47 @@ pub(crate) fn encode_into<M: Encode>(message: &M, out: &mut BytesMut) {
         .expect("plain types encode, and memory takes what is written");
 }
 
+/// Appends an envelope's meta to `out`.
+pub(crate) fn encode_envelope_meta(envelope: &Envelope, out: &mut BytesMut) {
+    encode_into(&mirror::Put(envelope), out);
+}
+
+/// The body that goes with an envelope's meta.
+pub(crate) fn value_parts(message: &PaxosMessage) -> &[Bytes] {
+    mirror::value_of(message).map_or(&[], |value| value.parts())
+}
+
+/// Decodes exactly an envelope; the body becomes its value.
+pub(crate) fn decode_envelope_meta(meta: &[u8], body: Vec<Bytes>) -> Result<Envelope, DecodeError> {
+    let mut parts = Some(body);
+    let mut damaged = false;
+    let context = mirror::Body {
+        parts: &mut parts,
+        damaged: &mut damaged,
+    };
+    let decoded = decode_exactly::<_, mirror::Taken>(
+        meta,
+        Kind::Envelope,
+        limits::LIST_META_BYTES_MAX,
+        context,
+    );
+    if damaged {
+        return Err(DecodeError::Checksum);
+    }
+    let mirror::Taken(envelope) = decoded?;
+    if parts.is_some_and(|left| !left.is_empty()) {
+        return Err(DecodeError::BodyLength);
+    }
+    Ok(envelope)
+}
+
 /// Decodes exactly `meta`. A list is allocated only if its claimed size in memory fits the limit, which is in proportion to
 /// the input: elements are at most a few times larger in memory than on the wire.
-pub(crate) fn decode_meta<M: Decode<()>>(
+fn decode_exactly<C, M: Decode<C>>(
     meta: &[u8],
     kind: Kind,
     max: usize,
+    context: C,
 ) -> Result<M, DecodeError> {
     if meta.len() > max {
         return Err(DecodeError::TooLarge {
@@ -159,9 +197,13 @@ pub(crate) fn decode_meta<M: Decode<()>>(
         });
     }
     let decoded = match meta.len() {
-        0..=1_024 => bincode::decode_from_slice(meta, limited::<{ 16 << 10 }>()),
-        1_025..=65_536 => bincode::decode_from_slice(meta, limited::<{ 1 << 20 }>()),
-        _ => bincode::decode_from_slice(meta, limited::<{ 16 << 20 }>()),
+        0..=1_024 => {
+            bincode::decode_from_slice_with_context(meta, limited::<{ 16 << 10 }>(), context)
+        }
+        1_025..=65_536 => {
+            bincode::decode_from_slice_with_context(meta, limited::<{ 1 << 20 }>(), context)
+        }
+        _ => bincode::decode_from_slice_with_context(meta, limited::<{ 16 << 20 }>(), context),
     };
     match decoded {
         Ok((message, used)) if used == meta.len() => Ok(message),

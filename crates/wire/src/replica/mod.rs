@@ -3,8 +3,12 @@
 //! Two replicas keep two connections, told apart by the [`Purpose`] in the [`ReplicaHello`] that is the first frame of each
 //! connection's first stream. Paxos envelopes then go on streams of one direction that open with [`LinkOpen`].
 
+mod envelope;
+
 use crate::codec::{Decode, Encode};
 use crate::error::WireError;
+
+pub use envelope::{decode_envelope, encode_envelope};
 
 /// The oldest version of the replica plane that this build speaks.
 pub const REPLICA_PROTOCOL_MIN: u16 = 1;

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use paxlog_wire::replica::{decode_envelope, encode_envelope};
 use paxlog_wire::{Flags, FrameDecoder, FrameEncoder, FrameLimits, Message, decode};
 
 use crate::samples;
@@ -114,6 +115,18 @@ fn replica_hellos_keep_their_bytes() {
         message(name, sample, Flags::NONE, &[]);
     }
     message("link_open", samples::link_open(), Flags::NONE, &[]);
+}
+
+#[test]
+fn envelopes_keep_their_bytes() {
+    for (name, sample) in samples::envelopes() {
+        let bytes = pinned(name, &encode_envelope(&sample).unwrap().concat());
+        let mut decoder = FrameDecoder::new(FrameLimits::REPLICA);
+        decoder.push(Bytes::from(bytes));
+        let frame = decoder.next_frame().unwrap().expect("a whole frame");
+        assert_eq!(decode_envelope(frame).unwrap(), sample, "{name}");
+        assert!(decoder.at_boundary(), "{name}");
+    }
 }
 
 #[test]

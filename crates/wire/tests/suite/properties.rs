@@ -1,9 +1,13 @@
 //! What must hold for any bytes, split anywhere.
 
 use bytes::{Bytes, BytesMut};
+use paxlog_paxos::Envelope;
 use paxlog_wire::batch::{BatchBuilder, BatchView, Record};
 use paxlog_wire::client::*;
-use paxlog_wire::{Flags, Frame, FrameDecoder, FrameEncoder, FrameLimits, decode, parts};
+use paxlog_wire::replica::{decode_envelope, encode_envelope};
+use paxlog_wire::{
+    DecodeError, EncodeError, Flags, Frame, FrameDecoder, FrameEncoder, FrameLimits, decode, parts,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -211,6 +215,7 @@ proptest! {
 }
 
 fn decode_any(frame: &Frame) {
+    let _ = paxlog_wire::replica::decode_envelope(frame.clone());
     let _ = decode::<ClientHello>(frame);
     let _ = decode::<ControlEvent>(frame);
     let _ = decode::<CommandRequest>(frame);
@@ -225,6 +230,116 @@ fn decode_any(frame: &Frame) {
     let _ = decode::<paxlog_wire::replica::ReplicaHello>(frame);
     let _ = decode::<paxlog_wire::replica::ReplicaHelloReply>(frame);
     let _ = decode::<paxlog_wire::replica::LinkOpen>(frame);
+}
+
+proptest! {
+    #[test]
+    fn mutated_envelopes_decode_or_are_an_error(
+        sample in 0usize..1_000, at in any::<prop::sample::Index>(), with in any::<u8>(), extra in bytes(3),
+    ) {
+        let envelopes = samples::envelopes();
+        let mut frame = envelope_frame(&envelopes[sample % envelopes.len()].1);
+        let mut meta = frame.meta.to_vec();
+        let at = at.index(meta.len());
+        meta[at] = with;
+        meta.extend_from_slice(&extra);
+        frame.meta = meta.into();
+        if let Ok(decoded) = decode_envelope(frame.clone()) {
+            prop_assert_eq!(envelope_frame(&decoded).meta, frame.meta);
+        }
+    }
+}
+
+fn envelope_frame(envelope: &Envelope) -> Frame {
+    let mut decoder = FrameDecoder::new(FrameLimits::REPLICA);
+    let mut frames = drain(&mut decoder, encode_envelope(envelope).unwrap());
+    assert_eq!(frames.len(), 1);
+    frames.remove(0)
+}
+
+#[test]
+fn a_value_that_is_not_what_was_sent_is_refused() {
+    for (name, envelope) in samples::envelopes() {
+        let frame = envelope_frame(&envelope);
+        let mut longer = frame.clone();
+        longer.body.push(Bytes::from_static(b"x"));
+        assert!(decode_envelope(longer).is_err(), "{name}: a body too many");
+        if frame.body.is_empty() {
+            continue;
+        }
+        let mut without = frame.clone();
+        without.body.clear();
+        assert_eq!(
+            decode_envelope(without),
+            Err(DecodeError::Checksum),
+            "{name}"
+        );
+        let mut flipped = frame.clone();
+        let mut body = flipped.body.concat();
+        body[3] ^= 1;
+        flipped.body = vec![body.into()];
+        assert_eq!(
+            decode_envelope(flipped),
+            Err(DecodeError::Checksum),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_list_that_lies_about_its_length_allocates_nothing() {
+    let promise = samples::envelopes()
+        .into_iter()
+        .find(|(name, _)| *name == "envelope.promise")
+        .unwrap()
+        .1;
+    let frame = envelope_frame(&promise);
+    let (ours, theirs) = (1u64.to_le_bytes(), (1u64 << 40).to_le_bytes());
+    let mut lies = 0;
+    for at in 0..frame.meta.len() - 8 {
+        if frame.meta[at..at + 8] == ours {
+            let mut meta = frame.meta.to_vec();
+            meta[at..at + 8].copy_from_slice(&theirs);
+            let frame = Frame {
+                meta: meta.into(),
+                ..frame.clone()
+            };
+            // 2^40 entries would not fit any machine.
+            lies += usize::from(decode_envelope(frame).is_err());
+        }
+    }
+    assert!(lies > 0, "the length of `slots` was found");
+}
+
+#[test]
+fn a_promise_of_ten_thousand_slots_fits_and_one_beyond_the_limit_is_told_to_the_sender() {
+    use paxlog_paxos::{Ballot, Message, Promise, PromisedSlot, ReplicaId, Slot};
+    let (_, mut envelope) = samples::envelopes().remove(0);
+    let ballot = Ballot::new(1, ReplicaId(1));
+    let promise = |slots: u64| Promise {
+        ballot,
+        chosen_below: Slot(0),
+        chosen_prefix: Slot(0),
+        slots: (0..slots)
+            .map(|slot| PromisedSlot {
+                slot: Slot(slot),
+                ballot,
+                len: 1,
+                checksum: 2,
+            })
+            .collect(),
+        unknown: Vec::new(),
+    };
+    envelope.message = Message::Promise(promise(10_000));
+    assert_eq!(
+        decode_envelope(envelope_frame(&envelope)).unwrap(),
+        envelope
+    );
+    envelope.message = Message::Promise(promise(100_000));
+    assert!(matches!(
+        encode_envelope(&envelope),
+        Err(EncodeError::MetaTooLarge { .. })
+    ));
 }
 
 #[test]

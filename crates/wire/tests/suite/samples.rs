@@ -1,6 +1,12 @@
 //! One message of every sort, for the golden files and the properties. The `match`es that name them have no wildcard, so that
 //! a new variant does not compile without a sample's name.
 
+use paxlog_paxos::{
+    Accept, Accepted, Ballot, BelowChosen, ClusterId, ConfigNumber, Confirm, Confirmed, Echo,
+    Envelope, Fetch, FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, GroupId,
+    HandOver, Heartbeat, Incarnation, Leading, Member, Message, Prepare, Promise, PromisedSlot,
+    Refuse, ReplicaId, Slot, UnknownSlots, Value,
+};
 use paxlog_wire::batch::{Batch, BatchBuilder, Record};
 use paxlog_wire::client::*;
 use paxlog_wire::replica::{LinkOpen, Purpose, ReplicaHello, ReplicaHelloReply};
@@ -33,7 +39,7 @@ fn error() -> WireError {
         code: Code::SequenceGap,
         message: "sequence 9 came where 7 was due: reopen the producer".into(),
         retry_after_ms: Some(20),
-        leader: Some(leader()),
+        leader: Some(leader().into()),
         tail: Some(11),
         trim_point: Some(3),
         expected_sequence: Some(7),
@@ -147,13 +153,24 @@ pub(crate) fn command_requests() -> Vec<(&'static str, CommandRequest)> {
 }
 
 pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
-    let last = LastReceipt {
-        epoch: 1,
-        sequence: 9,
+    let last = |what| {
+        let last = Some(LastReceipt {
+            epoch: 1,
+            sequence: 9,
+            what,
+        });
+        Ok(CommandOutcome::ProducerOpened {
+            producer: 8,
+            epoch: 2,
+            last,
+        })
+    };
+    let appended = LastOutcome::Appended {
         log: 4,
         start: 100,
         end: 103,
-        timestamp: 1_700_000_000_000_000_000,
+        timestamp: 1_700,
+        version: 41,
     };
     let receipt = Receipt {
         log: 4,
@@ -168,8 +185,25 @@ pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
     let results = vec![
         Ok(CommandOutcome::ProducerOpened {
             producer: 8,
-            epoch: 2,
-            last: Some(last),
+            epoch: 0,
+            last: None,
+        }),
+        last(appended),
+        last(LastOutcome::Created {
+            log: 4,
+            version: 1,
+            existed: true,
+        }),
+        last(LastOutcome::Trimmed {
+            log: 4,
+            trim_point: 50,
+            tail: 110,
+            version: 43,
+        }),
+        last(LastOutcome::Sealed {
+            log: 4,
+            tail: 110,
+            version: 44,
         }),
         Ok(CommandOutcome::LogOpened {
             log: 4,
@@ -200,7 +234,15 @@ pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
         })
         .collect();
     named(samples, |sample: &CommandReply| match sample.result {
-        Ok(CommandOutcome::ProducerOpened { .. }) => "reply.producer_opened",
+        Ok(CommandOutcome::ProducerOpened { last: None, .. }) => "reply.producer_opened",
+        Ok(CommandOutcome::ProducerOpened {
+            last: Some(last), ..
+        }) => match last.what {
+            LastOutcome::Created { .. } => "reply.producer_opened_created",
+            LastOutcome::Appended { .. } => "reply.producer_opened_appended",
+            LastOutcome::Trimmed { .. } => "reply.producer_opened_trimmed",
+            LastOutcome::Sealed { .. } => "reply.producer_opened_sealed",
+        },
         Ok(CommandOutcome::LogOpened { .. }) => "reply.log_opened",
         Ok(CommandOutcome::Appended(_)) => "reply.appended",
         Ok(CommandOutcome::Trimmed { .. }) => "reply.trimmed",
@@ -253,7 +295,8 @@ pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
     let description = LogDescription {
         name: "orders".into(),
         tail,
-        bytes: 4_096,
+        created: 1_600,
+        bytes_appended: 4_096,
     };
     let member = |replica, linked| MemberStatus {
         replica,
@@ -475,4 +518,170 @@ pub(crate) fn replica_hello_replies() -> Vec<(&'static str, ReplicaHelloReply)> 
 
 pub(crate) fn link_open() -> LinkOpen {
     LinkOpen { link: 5, stream: 1 }
+}
+
+pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
+    let ballot = Ballot::new(5, ReplicaId(2));
+    let older = Ballot::new(4, ReplicaId(1));
+    let value = || Value::from_parts(batch().into_parts());
+    let accepted = Accepted {
+        ballot,
+        life: 77,
+        upto: Slot(9),
+        received: Slot(11),
+    };
+    let heartbeat = Heartbeat {
+        life: 77,
+        round: 8,
+        echo: Some(Echo {
+            life: 78,
+            round: 7,
+            held_ns: 1_000,
+        }),
+        promised: ballot,
+        leading: Some(Leading {
+            ballot,
+            first: Slot(1),
+            chosen: Slot(8),
+        }),
+        standing: Some(older),
+        voter: true,
+        reaches_quorum: true,
+        disk_well: false,
+        follows: Some(older),
+        vouches: true,
+        priority: 3,
+        applied: Slot(6),
+        chosen_prefix: Slot(7),
+        durable_prefix: Slot(5),
+        chosen_below: Slot(2),
+        accepted: Some(accepted.clone()),
+    };
+    let member = |id, incarnation| Member {
+        id: ReplicaId(id),
+        incarnation: Incarnation(incarnation),
+    };
+    let promise = Promise {
+        ballot,
+        chosen_below: Slot(2),
+        chosen_prefix: Slot(7),
+        slots: vec![PromisedSlot {
+            slot: Slot(7),
+            ballot: older,
+            len: 100,
+            checksum: 0xdead_beef,
+        }],
+        unknown: vec![
+            UnknownSlots {
+                slots: Slot(8)..Slot(9),
+                ballot: Some(older),
+            },
+            UnknownSlots {
+                slots: Slot(10)..Slot::MAX,
+                ballot: None,
+            },
+        ],
+    };
+    let fetch = |what| Message::Fetch(Fetch { id: 6, what });
+    let reply = |answer| Message::FetchReply(FetchReply { id: 6, answer });
+    let samples = vec![
+        Message::Heartbeat(heartbeat.into()),
+        Message::FormAsk(FormAsk {}),
+        Message::FormAnswer(FormAnswer {
+            asker: Incarnation(99),
+            blank: true,
+        }),
+        Message::Form(Form {
+            members: vec![member(1, 99), member(2, 98)],
+        }),
+        Message::Prepare(Prepare {
+            ballot,
+            first: Slot(7),
+        }),
+        Message::Promise(promise),
+        Message::Refuse(Refuse {
+            ballot: older,
+            promised: ballot,
+        }),
+        Message::Accept(Accept {
+            ballot,
+            first: Slot(1),
+            free: Slot(9),
+            slot: Slot(10),
+            chosen: Slot(8),
+            value: value(),
+        }),
+        Message::Accepted(accepted),
+        Message::BelowChosen(BelowChosen {
+            ballot,
+            chosen_below: Slot(2),
+        }),
+        fetch(FetchWhat::Chosen {
+            slots: Slot(3)..Slot(9),
+            bytes_max: 1 << 20,
+        }),
+        fetch(FetchWhat::Accepted {
+            slot: Slot(7),
+            ballot: older,
+        }),
+        reply(FetchAnswer::Chosen {
+            slot: Slot(3),
+            ballot: older,
+            value: value(),
+        }),
+        reply(FetchAnswer::Accepted {
+            slot: Slot(7),
+            ballot: older,
+            value: Value::noop(),
+        }),
+        reply(FetchAnswer::End {
+            next: Slot(9),
+            chosen_below: Slot(2),
+        }),
+        Message::Confirm(Confirm { ballot, round: 12 }),
+        Message::Confirmed(Confirmed { ballot, round: 12 }),
+        Message::HandOver(HandOver {
+            ballot,
+            chosen: Slot(8),
+        }),
+    ];
+    let samples = samples
+        .into_iter()
+        .map(|message| Envelope {
+            cluster: ClusterId(CLUSTER),
+            group: GroupId(1),
+            config: ConfigNumber(2),
+            from: ReplicaId(2),
+            incarnation: Incarnation(98),
+            message,
+        })
+        .collect();
+    named(samples, |sample: &Envelope| match &sample.message {
+        Message::Heartbeat(_) => "envelope.heartbeat",
+        Message::FormAsk(_) => "envelope.form_ask",
+        Message::FormAnswer(_) => "envelope.form_answer",
+        Message::Form(_) => "envelope.form",
+        Message::Prepare(_) => "envelope.prepare",
+        Message::Promise(_) => "envelope.promise",
+        Message::Refuse(_) => "envelope.refuse",
+        Message::Accept(_) => "envelope.accept",
+        Message::Accepted(_) => "envelope.accepted",
+        Message::BelowChosen(_) => "envelope.below_chosen",
+        Message::Fetch(Fetch {
+            what: FetchWhat::Chosen { .. },
+            ..
+        }) => "envelope.fetch_chosen",
+        Message::Fetch(Fetch {
+            what: FetchWhat::Accepted { .. },
+            ..
+        }) => "envelope.fetch_accepted",
+        Message::FetchReply(reply) => match reply.answer {
+            FetchAnswer::Chosen { .. } => "envelope.fetch_reply_chosen",
+            FetchAnswer::Accepted { .. } => "envelope.fetch_reply_accepted",
+            FetchAnswer::End { .. } => "envelope.fetch_reply_end",
+        },
+        Message::Confirm(_) => "envelope.confirm",
+        Message::Confirmed(_) => "envelope.confirmed",
+        Message::HandOver(_) => "envelope.hand_over",
+    })
 }
