@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use paxlog_log::{Body, Command, LogId, Origin, Outcome, ProducerId, State};
+use paxlog_log::{Body, Command, Invalidity, LogId, Origin, Outcome, ProducerId, Refusal, State};
 use proptest::prelude::*;
 
 use crate::commands::{append, create, numbered, open, seal, trim};
@@ -163,7 +163,12 @@ proptest! {
     /// later: what stands in the logs is as if each had been sent once.
     #[test]
     fn resending_changes_nothing(run in runs(), copies in prop::collection::vec(0usize..40, 0..300)) {
-        let sent: Vec<_> = play(&run, &mut Model::default()).into_iter().map(|(command, clock, _)| (command, clock)).collect();
+        // What came too early changes nothing then, but its copy may come in time.
+        let sent: Vec<_> = play(&run, &mut Model::default())
+            .into_iter()
+            .filter(|(_, _, outcome)| !too_early(outcome))
+            .map(|(command, clock, _)| (command, clock))
+            .collect();
         let mut order: Vec<usize> = (0..sent.len()).collect();
         for (copy, later) in copies.iter().enumerate() {
             if sent.is_empty() { break; }
@@ -241,6 +246,17 @@ fn key(command: &Command) -> (Option<Origin>, Vec<u8>) {
     let mut bytes = BytesMut::new();
     command.encode(&mut bytes);
     (command.origin, bytes.to_vec())
+}
+
+fn too_early(outcome: &Outcome) -> bool {
+    let Outcome::Refused { why, .. } = outcome else {
+        return false;
+    };
+    matches!(
+        why,
+        Refusal::SequenceGap { .. }
+            | Refusal::Invalid(Invalidity::UnknownProducer | Invalidity::EpochAhead)
+    )
 }
 
 fn is_receipt(outcome: &Outcome) -> bool {
