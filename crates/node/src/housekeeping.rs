@@ -1,0 +1,204 @@
+//! What bounds disk, memory and replay: `.idx` files, checkpoints, retirement.
+//!
+//! In this order, each only after the one before is durable: a sealed segment
+//! whose slots are all applied gets its `.idx` file; then a checkpoint is taken,
+//! which waits until every frame written before it is durable here; then
+//! segments in which nothing can be read any more, and which neither the older
+//! of the two checkpoints nor any member needs, are retired.
+
+use paxlog_paxos::Slot;
+
+use crate::checkpoint::Checkpoint;
+use crate::effect::{Effect, Effects};
+use crate::event::Now;
+use crate::idx_file::{self, SlotRow};
+use crate::node::Node;
+
+/// How long to wait after a failure (a full disk) before trying again.
+const RETRY_NS: u64 = 1_000_000_000;
+/// How often to look for segments that can be retired.
+const LOOK_NS: u64 = 250_000_000;
+
+/// What is under way.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    annotating: Option<u32>,
+    /// The segment that is ready for its `.idx` file, and the position below
+    /// which the log must be durable first: a slot applied here may have its
+    /// newest frame beyond the segment, and only that one holds its value.
+    ready: Option<(u32, u64)>,
+    /// A checkpoint is wanted: a segment was annotated since the last one.
+    wanted: bool,
+    /// Taken, and waiting until the log is durable below this position.
+    taken: Option<(u64, Box<Checkpoint>)>,
+    writing: bool,
+    retiring: bool,
+    /// The slots of the newest two durable checkpoints.
+    newest: Slot,
+    older: Slot,
+    not_before: u64,
+    next_look: u64,
+}
+
+impl Housekeeping {
+    /// With what was found at opening: the slots of the newest two checkpoints.
+    pub(crate) fn new(newest: Slot, older: Slot) -> Housekeeping {
+        Housekeeping {
+            annotating: None,
+            ready: None,
+            wanted: false,
+            taken: None,
+            writing: false,
+            retiring: false,
+            newest,
+            older,
+            not_before: 0,
+            next_look: 0,
+        }
+    }
+
+    /// Something could not be written: it is tried again after a while.
+    pub(crate) fn failed(&mut self, now: u64) {
+        self.annotating = None;
+        if std::mem::take(&mut self.writing) {
+            self.wanted = true;
+        }
+        self.retiring = false;
+        self.not_before = now + RETRY_NS;
+    }
+
+    /// Segments were retired.
+    pub(crate) fn retired(&mut self, _below: u32) {
+        self.retiring = false;
+    }
+
+    /// When to look again, monotonic ns.
+    pub(crate) fn poll_timer(&self) -> u64 {
+        self.next_look.max(self.not_before)
+    }
+}
+
+impl Node {
+    pub(crate) fn handle_annotated(&mut self, segment: u32) {
+        self.segments.annotated(segment);
+        self.housekeeping.annotating = None;
+        self.housekeeping.wanted = true;
+    }
+
+    pub(crate) fn handle_checkpoint_done(&mut self, slot: Slot) {
+        self.housekeeping.writing = false;
+        self.housekeeping.older = self.housekeeping.newest;
+        self.housekeeping.newest = slot;
+    }
+
+    pub(crate) fn keep_house(&mut self, now: Now, fx: &mut Effects) {
+        let due = now.mono >= self.housekeeping.next_look;
+        let moved = self.housekeeping.wanted
+            || self.housekeeping.taken.is_some()
+            || self.housekeeping.ready.is_some();
+        if (!due && !moved) || now.mono < self.housekeeping.not_before {
+            return;
+        }
+        self.housekeeping.next_look = now.mono + LOOK_NS;
+        self.annotate(fx);
+        self.give_up();
+        self.checkpoint(fx);
+        self.retire(fx);
+    }
+
+    fn annotate(&mut self, fx: &mut Effects) {
+        if self.housekeeping.annotating.is_some() {
+            return;
+        }
+        let Some((segment, slots)) = self.segments.to_annotate(self.applied) else {
+            return;
+        };
+        match self.housekeeping.ready {
+            Some((ready, end)) if ready == segment => {
+                if end > self.durable {
+                    return;
+                }
+            }
+            _ => {
+                self.housekeeping.ready = Some((segment, self.placed_end));
+                return;
+            }
+        }
+        self.housekeeping.ready = None;
+        let (start, end) = slots.unwrap_or((Slot(0), Slot(0)));
+        let rows: Vec<SlotRow> = self
+            .slots
+            .in_segment(segment, start, end)
+            .map(|(slot, entry)| SlotRow {
+                slot,
+                ballot: entry.ballot,
+                frame: entry.lsn as u32,
+                len: entry.len,
+            })
+            .collect();
+        let bytes = idx_file::encode(segment, &self.index.in_segment(segment), &rows);
+        self.housekeeping.annotating = Some(segment);
+        fx.push(Effect::Annotate { segment, bytes });
+    }
+
+    /// Forgets, batch by batch, what the `.idx` files have and the hot window
+    /// has left behind.
+    fn give_up(&mut self) {
+        while let Some((segment, slots)) = self.segments.give_up_next() {
+            self.index.forget_segment(segment);
+            if let Some((start, end)) = slots {
+                self.slots.forget_segment(segment, start, end);
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, fx: &mut Effects) {
+        if self.housekeeping.wanted
+            && self.housekeeping.taken.is_none()
+            && !self.housekeeping.writing
+        {
+            self.housekeeping.wanted = false;
+            let recent = self
+                .index
+                .recent()
+                .filter(|(_, batch)| !self.segments.is_annotated(batch.place.segment()))
+                .collect();
+            let checkpoint = Checkpoint {
+                group: self.group(),
+                slot: self.applied,
+                state: self.state.clone(),
+                recent,
+            };
+            self.housekeeping.taken = Some((self.placed_end, Box::new(checkpoint)));
+        }
+        if let Some((_, checkpoint)) = self
+            .housekeeping
+            .taken
+            .take_if(|(end, _)| *end <= self.durable)
+        {
+            self.housekeeping.writing = true;
+            fx.push(Effect::Checkpoint(checkpoint));
+        }
+    }
+
+    fn retire(&mut self, fx: &mut Effects) {
+        if self.housekeeping.retiring {
+            return;
+        }
+        let kept = self
+            .housekeeping
+            .older
+            .min(self.paxos.min_applied_of_all_members());
+        let index = &self.index;
+        if let Some((below, end)) = self
+            .segments
+            .retirable(self.applied, kept, |segment| index.is_live(segment))
+        {
+            self.paxos.note_checkpoint(end);
+            self.segments.retired(below);
+            self.index.retire_below(below);
+            self.housekeeping.retiring = true;
+            fx.push(Effect::Retire(below));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Questions, and the opening of reads: answered from the applied state, at once
+//! or, where everything acknowledged before must be seen, after a round that
+//! confirms leadership.
+
+use std::collections::BTreeMap;
+
+use paxlog_log::{Description, LogId, Offset};
+use paxlog_paxos::{ReadToken, Slot};
+use paxlog_wire::client::{
+    Answer, EndReason, LogRef, Query, QueryReply, ReadFrom, ReadRequest, Started, TailRequest,
+};
+use paxlog_wire::{Code, WireError, limits};
+
+use crate::effect::{Effect, Effects, ReaderEffect};
+use crate::event::{Now, QueryId, ReaderId};
+use crate::node::Node;
+use crate::readers::{Mode, Reader};
+use crate::replies;
+
+/// What a read stream may be sent before the first of it was written out.
+const READ_CREDIT_BYTES: i64 = 1 << 20;
+/// The most credit that a tail stream holds, whatever its client says.
+const TAIL_CREDIT_BYTES_MAX: u64 = 16 << 20;
+
+/// What waits for a confirmed index.
+#[derive(Debug)]
+enum Waits {
+    Query(QueryId, Query),
+    Read(ReaderId, ReadRequest),
+}
+
+#[derive(Debug)]
+struct Pending {
+    waits: Waits,
+    deadline: u64,
+    /// Confirmed; answered once everything below is applied.
+    index: Option<Slot>,
+}
+
+/// Questions under way.
+#[derive(Debug, Default)]
+pub(crate) struct Queries {
+    pending: BTreeMap<ReadToken, Pending>,
+    next: u64,
+}
+
+impl Queries {
+    /// Whether none is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The reader's stream ended before it was begun.
+    pub(crate) fn forget_reader(&mut self, reader: ReaderId) {
+        self.pending.retain(
+            |_, pending| !matches!(pending.waits, Waits::Read(waiting, _) if waiting == reader),
+        );
+    }
+}
+
+impl Node {
+    pub(crate) fn handle_query(
+        &mut self,
+        now: Now,
+        query: QueryId,
+        deadline_ms: u32,
+        ask: Query,
+        fx: &mut Effects,
+    ) {
+        let linearizable = match &ask {
+            Query::CheckTail { linearizable, .. } | Query::Describe { linearizable, .. } => {
+                *linearizable
+            }
+            Query::List { .. } | Query::Status => false,
+        };
+        if linearizable {
+            self.confirm(now, Waits::Query(query, ask), deadline_ms, fx);
+        } else {
+            let result = self.answer_to(&ask);
+            fx.push(Effect::Answer(query, QueryReply { result }));
+        }
+    }
+
+    pub(crate) fn handle_read(
+        &mut self,
+        now: Now,
+        reader: ReaderId,
+        request: ReadRequest,
+        fx: &mut Effects,
+    ) {
+        if request.linearizable {
+            let deadline_ms = request.deadline_ms;
+            self.confirm(now, Waits::Read(reader, request), deadline_ms, fx);
+        } else {
+            self.start_read(now, reader, &request, fx);
+        }
+    }
+
+    pub(crate) fn handle_tail(
+        &mut self,
+        now: Now,
+        id: ReaderId,
+        request: TailRequest,
+        fx: &mut Effects,
+    ) {
+        let (log, from) = match self.begin(&request.log, request.from) {
+            Ok(begin) => begin,
+            Err(error) => {
+                fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));
+                return;
+            }
+        };
+        fx.push(Effect::Reader(
+            id,
+            ReaderEffect::Started(started(&log, from)),
+        ));
+        let credit = request.credit_bytes.min(TAIL_CREDIT_BYTES_MAX) as i64;
+        let mode = Mode::Tail { caught_up: None };
+        self.open_reader(now, id, &log, from, credit, mode, fx);
+    }
+
+    /// Begins a round that confirms leadership, for what must see everything
+    /// acknowledged before it came.
+    fn confirm(&mut self, now: Now, waits: Waits, deadline_ms: u32, fx: &mut Effects) {
+        let token = ReadToken(self.queries.next);
+        let mut paxos_fx = paxlog_paxos::Effects::new();
+        if self
+            .paxos
+            .read_index(now.mono, token, &mut paxos_fx)
+            .is_err()
+        {
+            let error = self.not_leading();
+            self.queries.fail(waits, error, fx);
+            return;
+        }
+        self.queries.next += 1;
+        let deadline = now.mono.saturating_add(u64::from(deadline_ms) * 1_000_000);
+        self.queries.pending.insert(
+            token,
+            Pending {
+                waits,
+                deadline,
+                index: None,
+            },
+        );
+        self.run_effects(now, paxos_fx, fx);
+    }
+
+    pub(crate) fn read_ready(&mut self, now: Now, token: ReadToken, index: Slot, fx: &mut Effects) {
+        if let Some(pending) = self.queries.pending.get_mut(&token) {
+            pending.index = Some(index);
+            self.answer_confirmed(now, fx);
+        }
+    }
+
+    pub(crate) fn read_failed(&mut self, token: ReadToken, fx: &mut Effects) {
+        if let Some(pending) = self.queries.pending.remove(&token) {
+            let error = self.not_leading();
+            self.queries.fail(pending.waits, error, fx);
+        }
+    }
+
+    /// More was applied: answers what waited for it.
+    pub(crate) fn applied_up_to(&mut self, now: Now, fx: &mut Effects) {
+        if !self.queries.pending.is_empty() {
+            self.answer_confirmed(now, fx);
+        }
+    }
+
+    fn answer_confirmed(&mut self, now: Now, fx: &mut Effects) {
+        let applied = self.applied;
+        let ready: Vec<ReadToken> = self
+            .queries
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.index.is_some_and(|index| index <= applied))
+            .map(|(token, _)| *token)
+            .collect();
+        for token in ready {
+            match self
+                .queries
+                .pending
+                .remove(&token)
+                .map(|pending| pending.waits)
+            {
+                Some(Waits::Query(query, ask)) => {
+                    let result = self.answer_to(&ask);
+                    fx.push(Effect::Answer(query, QueryReply { result }));
+                }
+                Some(Waits::Read(reader, request)) => self.start_read(now, reader, &request, fx),
+                None => {}
+            }
+        }
+    }
+
+    pub(crate) fn sweep_queries(&mut self, now: Now, fx: &mut Effects) {
+        let expired: Vec<ReadToken> = self
+            .queries
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.deadline <= now.mono)
+            .map(|(token, _)| *token)
+            .collect();
+        for token in expired {
+            if let Some(pending) = self.queries.pending.remove(&token) {
+                let error = WireError::new(
+                    Code::DeadlineExceeded,
+                    "no majority confirmed this replica's leadership before the deadline",
+                );
+                self.queries.fail(pending.waits, error, fx);
+            }
+        }
+    }
+
+    fn answer_to(&self, ask: &Query) -> Result<Answer, WireError> {
+        match ask {
+            Query::CheckTail { log, .. } => Ok(Answer::Tail(replies::tail_info(&self.log(log)?))),
+            Query::Describe { log, .. } => {
+                Ok(Answer::Description(replies::description(&self.log(log)?)))
+            }
+            Query::List {
+                prefix,
+                after,
+                limit,
+            } => {
+                let limit = (*limit).clamp(1, limits::LIST_LOGS_MAX) as usize;
+                let listing = self.state.list(prefix, after.as_deref(), limit);
+                Ok(Answer::Logs {
+                    logs: listing.logs.iter().map(replies::description).collect(),
+                    more: listing.more,
+                })
+            }
+            Query::Status => Err(WireError::new(
+                Code::Internal,
+                "the core does not answer for its replica",
+            )),
+        }
+    }
+
+    fn log(&self, log: &LogRef) -> Result<Description, WireError> {
+        let (id, name) = match log {
+            LogRef::Name(name) => (self.state.by_name(name), format!("{name:?}")),
+            LogRef::Id(id) => (Some(LogId(*id)), id.to_string()),
+        };
+        id.and_then(|id| self.state.describe(id)).ok_or_else(|| {
+            WireError::new(
+                Code::NotFound,
+                format!("there is no log {name}, as far as this replica knows"),
+            )
+        })
+    }
+
+    /// The log of a read or tail, and the offset that `from` turns out to be.
+    fn begin(&self, log: &LogRef, from: ReadFrom) -> Result<(Description, Offset), WireError> {
+        let log = self.log(log)?;
+        let from = match from {
+            ReadFrom::Offset(offset) => Offset(offset),
+            ReadFrom::First => log.trim_point,
+            ReadFrom::Tail => log.tail,
+            ReadFrom::TailMinus(n) => Offset(log.tail.0.saturating_sub(n)).max(log.trim_point),
+            ReadFrom::Timestamp(_) => {
+                return Err(WireError::new(
+                    Code::Invalid,
+                    "this release can't read from a time: give an offset",
+                ));
+            }
+        };
+        if from > log.tail {
+            return Err(WireError::new(
+                Code::OffsetOutOfRange,
+                format!(
+                    "offset {from} lies beyond the tail, which is {} as far as this replica knows",
+                    log.tail
+                ),
+            )
+            .with_tail(log.tail.0));
+        }
+        Ok((log, from))
+    }
+
+    fn start_read(&mut self, now: Now, id: ReaderId, request: &ReadRequest, fx: &mut Effects) {
+        let (log, from) = match self.begin(&request.log, request.from) {
+            Ok(begin) => begin,
+            Err(error) => {
+                fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));
+                return;
+            }
+        };
+        fx.push(Effect::Reader(
+            id,
+            ReaderEffect::Started(started(&log, from)),
+        ));
+        let first = from.max(log.trim_point);
+        let tail = request.until_tail.then_some((log.tail, EndReason::Tail));
+        let limit = (request.records_max > 0).then(|| {
+            (
+                Offset(first.0.saturating_add(request.records_max)),
+                EndReason::Limit,
+            )
+        });
+        let until = match (tail, limit) {
+            (Some(tail), Some(limit)) => Some(if limit.0 < tail.0 { limit } else { tail }),
+            (tail, limit) => tail.or(limit),
+        };
+        let mode = Mode::Read {
+            until,
+            bytes_left: (request.bytes_max > 0).then_some(request.bytes_max),
+            until_timestamp: request.until_timestamp,
+            wait_until: now
+                .mono
+                .saturating_add(u64::from(request.wait_ms) * 1_000_000),
+            strict: request.strict,
+        };
+        self.open_reader(now, id, &log, from, READ_CREDIT_BYTES, mode, fx);
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one place puts a reader together, for both sorts of streams"
+    )]
+    fn open_reader(
+        &mut self,
+        now: Now,
+        id: ReaderId,
+        log: &Description,
+        next: Offset,
+        credit: i64,
+        mode: Mode,
+        fx: &mut Effects,
+    ) {
+        let reader = Reader {
+            log: log.log,
+            next,
+            credit,
+            outstanding: 0,
+            mode,
+            cold: false,
+        };
+        let (readers, view) = self.readers_and_view(now);
+        readers.open(id, reader, view, fx);
+    }
+}
+
+impl Queries {
+    fn fail(&self, waits: Waits, error: WireError, fx: &mut Effects) {
+        match waits {
+            Waits::Query(query, _) => {
+                fx.push(Effect::Answer(query, QueryReply { result: Err(error) }))
+            }
+            Waits::Read(reader, _) => fx.push(Effect::Reader(reader, ReaderEffect::Refused(error))),
+        }
+    }
+}
+
+fn started(log: &Description, from: Offset) -> Started {
+    Started {
+        log: log.log.0,
+        from: from.0,
+        tail: log.tail.0,
+        trim_point: log.trim_point.0,
+        version: log.version,
+    }
+}
