@@ -383,7 +383,11 @@ mod tests {
         assert_eq!(held_down_to(vec![], 7), 7);
         assert_eq!(held_down_to(vec![0..3, 4..9], 7), 4, "3 is missing");
         assert_eq!(held_down_to(vec![0..5, 4..7], 7), 0, "overlapping");
-        assert_eq!(held_down_to(vec![0..5], 7), 7, "nothing reaches the top");
+        assert_eq!(
+            held_down_to(std::iter::once(0..5).collect(), 7),
+            7,
+            "nothing reaches the top"
+        );
         assert_eq!(held_down_to(vec![2..8, 5..6], 7), 2);
     }
 
