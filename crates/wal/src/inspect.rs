@@ -5,7 +5,18 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::{Blemish, Damaged, FrameInfo, Identity, Lsn};
+use crate::disk::{Disk, RealDisk};
+use crate::error::OpenError;
+use crate::frame::{FrameInfo, Kind};
+use crate::lsn::Lsn;
+use crate::meta::identify;
+use crate::opening::scan::Item;
+use crate::opening::survey::{Mode, Survey, survey};
+use crate::opening::walk::{Content, End, Segment};
+use crate::options::Identity;
+use crate::recovered::{Blemish, Damaged};
+use crate::segment::{annotation_name, checkpoint_name};
+use crate::side::{self, SideFault, SideKind};
 
 /// Why a directory could not be looked at.
 #[derive(Debug, Error)]
@@ -132,6 +143,139 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, InspectError> {
 /// # Errors
 /// [`InspectError`] when the directory cannot be judged at all.
 pub fn dump(dir: &Path) -> Result<Dump, InspectError> {
-    let _ = dir;
-    Err(InspectError::Open(crate::OpenError::NotFormatted))
+    let disk = RealDisk::read_only(dir).map_err(|source| InspectError::Io {
+        what: format!("opening {}", dir.display()),
+        source,
+    })?;
+    let in_use = disk.is_locked();
+    dump_disk(&disk, in_use)
+}
+
+/// As [`dump`], for any disk.
+///
+/// # Errors
+/// As [`dump`].
+pub fn dump_disk(disk: &dyn Disk, in_use: bool) -> Result<Dump, InspectError> {
+    let identity = identify(disk)?.ok_or(OpenError::NotFormatted)?;
+    let s = survey(disk, identity, Mode::Look)?;
+    let (side_files, side_files_damaged) = side_files(disk, &s, identity);
+
+    let mut segments = Vec::new();
+    let mut frames = Vec::new();
+    for (segment, kept) in &s.segments {
+        let keeps = |lsn| kept.frames.binary_search_by_key(&lsn, |f| f.lsn).is_ok();
+        dump_segment(&s, segment, false, &keeps, &mut segments, &mut frames);
+    }
+    for (segment, _) in &s.left_over {
+        if let Some(segment) = segment {
+            dump_segment(&s, segment, true, &|_| false, &mut segments, &mut frames);
+        }
+    }
+    segments.sort_by_key(|g| g.seq);
+    frames.sort_by_key(|f| f.frame.lsn);
+
+    let owned = || {
+        frames
+            .iter()
+            .filter(|f| f.kept && f.frame.kind == Kind::Data)
+    };
+    let end = match s.end {
+        End::Open { at, .. } => at,
+        End::Lost { segment } => {
+            let (g, _) = &s.segments[segment];
+            Lsn::at(g.seq, g.size)
+        }
+        End::Nowhere => Lsn::ZERO,
+    };
+    let verdict = if !s.damaged.is_empty() || s.end_lost || s.promise_may_be_lost {
+        Verdict::Damaged
+    } else if !s.blemishes.is_empty() || !side_files_damaged.is_empty() {
+        Verdict::Blemished
+    } else {
+        Verdict::Clean
+    };
+    let report = VerifyReport {
+        identity,
+        in_use,
+        frames: frames.iter().filter(|f| f.kept).count() as u64,
+        data_frames: owned().count() as u64,
+        data_bytes: owned().map(|f| f.frame.len as u64).sum(),
+        segments,
+        end,
+        durable: s.durable,
+        cut: s.cut,
+        damaged: s.damaged,
+        blemishes: s.blemishes,
+        end_lost: s.end_lost,
+        promise_may_be_lost: s.promise_may_be_lost,
+        side_files_damaged,
+        side_files,
+        verdict,
+    };
+    Ok(Dump { report, frames })
+}
+
+fn dump_segment(
+    s: &Survey,
+    segment: &Segment,
+    left_over: bool,
+    keeps: &dyn Fn(Lsn) -> bool,
+    segments: &mut Vec<DumpedSegment>,
+    frames: &mut Vec<DumpedFrame>,
+) {
+    let before = frames.len();
+    if let Content::Scanned { items } = &segment.content {
+        for item in items {
+            if let Item::Frame {
+                header,
+                payload_good,
+                ..
+            } = item
+            {
+                let seal = segment.trailer.is_some_and(|t| t.index == header.lsn);
+                frames.push(DumpedFrame {
+                    frame: header.info(),
+                    durable: header.durable,
+                    pcrc: header.pcrc,
+                    kept: keeps(header.lsn) || (seal && !left_over),
+                    payload_good: *payload_good,
+                });
+            }
+        }
+    }
+    let header = s.headers.get(&segment.seq);
+    segments.push(DumpedSegment {
+        seq: segment.seq,
+        prev_seq: header.map(|h| h.prev_seq),
+        bytes: segment.size,
+        sealed: segment.trailer.is_some(),
+        next_seq: segment.trailer.map(|t| t.next_seq),
+        created_ns: header.map_or(0, |h| h.created_ns),
+        frames: frames[before..].iter().filter(|f| f.payload_good).count() as u64,
+        annotated: s.annotations.contains(&segment.seq),
+        left_over,
+    });
+}
+
+/// How many side files are whole, and the names of those that are not.
+fn side_files(disk: &dyn Disk, s: &Survey, identity: Identity) -> (usize, Vec<String>) {
+    let annotations = s
+        .annotations
+        .iter()
+        .map(|&n| (annotation_name(n), SideKind::Annotation, n));
+    let checkpoints = s
+        .checkpoints
+        .iter()
+        .map(|&n| (checkpoint_name(n), SideKind::Checkpoint, n));
+    let mut good = 0;
+    let mut damaged = Vec::new();
+    for (name, kind, number) in annotations.chain(checkpoints) {
+        match side::read(disk, &name, kind, number) {
+            Ok((wal_id, _)) if wal_id == identity.wal_id => good += 1,
+            // Removed while it was looked at, by whoever has the directory open.
+            Err(SideFault::Missing) => {}
+            _ => damaged.push(name),
+        }
+    }
+    (good, damaged)
 }

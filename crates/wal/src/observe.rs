@@ -55,8 +55,6 @@ pub struct SegmentCounts {
     pub ready: u64,
     /// Bytes of all of them.
     pub bytes: u64,
-    /// Bytes of segments that were unlinked and are held by readers.
-    pub pinned_bytes: u64,
 }
 
 /// An observer that looks away.

@@ -13,7 +13,8 @@ use crate::lsn::Lsn;
 /// What [`Wal::open`](crate::Wal::open) found in the directory.
 #[derive(Clone)]
 pub struct Recovered {
-    /// No segment was there: the directory is as it was formatted.
+    /// Nothing of the owner was ever stored here: no state, no frame, and no damage that could
+    /// hide one.
     pub blank: bool,
     /// The owner's newest small state, or `None` when it never stored one (or all copies are
     /// damaged).
@@ -37,6 +38,7 @@ pub struct Recovered {
     pub cut: Option<Lsn>,
     pub(crate) scanned: BTreeMap<u64, Arc<Vec<FrameInfo>>>,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) wal: u32,
 }
 
 impl Recovered {
@@ -56,7 +58,7 @@ impl Recovered {
         if !self.segments.iter().any(|s| s.seq == seq) {
             return Err(ReadError::NoSegment(seq));
         }
-        crate::seal::read_index(&*self.disk, seq).map(Arc::new)
+        crate::seal::read_index(&*self.disk, seq, self.wal).map(Arc::new)
     }
 }
 

@@ -1,0 +1,321 @@
+//! The log on a directory of the operating system, with its threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use paxlog_wal::{
+    Disk, FormatError, FrameMeta, Health, Identity, Kind, Lsn, OpenError, Options, ReadError,
+    RealDisk, Recovered, Wal, format, identify,
+};
+
+const ID: Identity = Identity {
+    cluster: 1,
+    replica: 2,
+    wal_id: 3,
+};
+
+fn options(segment_bytes: u64) -> Options {
+    let mut options = Options::new(ID);
+    options.segment_bytes = segment_bytes;
+    options
+}
+
+fn disk(dir: &tempfile::TempDir) -> Arc<dyn Disk> {
+    Arc::new(RealDisk::new(dir.path()).unwrap())
+}
+
+fn formatted() -> (tempfile::TempDir, Arc<dyn Disk>) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = disk(&dir);
+    format(&*disk, ID).unwrap();
+    (dir, disk)
+}
+
+fn payload(i: u64) -> Bytes {
+    let len = [0, 1, 63, 64, 65, 500, 4096, 70_000][i as usize % 8];
+    Bytes::from((0..len).map(|j| (i * 31 + j) as u8).collect::<Vec<_>>())
+}
+
+fn data(recovered: &Recovered) -> Vec<(Lsn, u64)> {
+    let mut all = Vec::new();
+    for segment in &recovered.segments {
+        for frame in recovered
+            .frames(segment.seq)
+            .unwrap()
+            .iter()
+            .filter(|f| f.kind == Kind::Data)
+        {
+            all.push((frame.lsn, frame.tag));
+        }
+    }
+    all
+}
+
+fn check(wal: &Wal, recovered: &Recovered, lsns: &[Lsn]) {
+    assert_eq!(recovered.damaged, []);
+    assert_eq!(recovered.blemishes, []);
+    assert!(!recovered.end_lost && !recovered.promise_may_be_lost);
+    let found = data(recovered);
+    let expected: Vec<_> = lsns
+        .iter()
+        .enumerate()
+        .map(|(i, lsn)| (*lsn, i as u64))
+        .collect();
+    assert_eq!(found, expected);
+    for (lsn, tag) in found {
+        let (meta, bytes) = wal.read_cold(lsn).unwrap();
+        assert_eq!(
+            (meta, bytes),
+            (FrameMeta::data(7, tag, tag * 2), payload(tag))
+        );
+    }
+}
+
+#[test]
+fn what_was_appended_is_there_after_close_and_after_a_drop() {
+    let (_dir, disk) = formatted();
+    let mut lsns = Vec::new();
+    for round in 0..4 {
+        let (wal, recovered) = Wal::open(disk.clone(), options(1 << 20)).unwrap();
+        assert_eq!(recovered.blank, round == 0);
+        check(&wal, &recovered, &lsns);
+        assert_eq!(recovered.cut, None);
+        for _ in 0..100 {
+            let tag = lsns.len() as u64;
+            let p = payload(tag);
+            let half = p.len() / 2;
+            let lsn = wal
+                .append(
+                    FrameMeta::data(7, tag, tag * 2),
+                    &[p.slice(..half), p.slice(half..)],
+                )
+                .unwrap();
+            lsns.push(lsn);
+        }
+        let last = *lsns.last().unwrap();
+        wal.wait_durable(last).unwrap();
+        assert!(wal.durable() > last && wal.written() >= wal.durable());
+        let hot = wal.read(last).unwrap();
+        assert_eq!(hot, payload(lsns.len() as u64 - 1));
+        if round % 2 == 0 {
+            drop(hot);
+            wal.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_state_survives_and_is_repeated() {
+    let (_dir, disk) = formatted();
+    let (wal, recovered) = Wal::open(disk.clone(), options(1 << 16)).unwrap();
+    assert_eq!(recovered.state, None);
+    for i in 0..10u8 {
+        let lsn = wal.state(Bytes::from(vec![i; 100])).unwrap();
+        wal.wait_durable(lsn).unwrap();
+    }
+    for i in 0..20 {
+        wal.append(FrameMeta::data(0, i, 0), &[Bytes::from(vec![1; 20_000])])
+            .unwrap();
+    }
+    wal.close().unwrap();
+    let (wal, recovered) = Wal::open(disk, options(1 << 16)).unwrap();
+    assert_eq!(recovered.state, Some(Bytes::from(vec![9; 100])));
+    assert!(!recovered.blank);
+    let newest = recovered.segments.iter().rev().nth(1).unwrap().seq;
+    let states = recovered
+        .frames(newest)
+        .unwrap()
+        .iter()
+        .filter(|f| f.kind == Kind::State)
+        .count();
+    assert_eq!(states, 2, "each segment begins with the state, twice");
+    drop(wal);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let (dir, disk) = formatted();
+    let (wal, _) = Wal::open(disk.clone(), options(1 << 20)).unwrap();
+    let other: Arc<dyn Disk> = Arc::new(RealDisk::new(dir.path()).unwrap());
+    assert!(matches!(
+        Wal::open(other.clone(), options(1 << 20)),
+        Err(OpenError::InUse)
+    ));
+    wal.close().unwrap();
+    Wal::open(other, options(1 << 20)).unwrap();
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = disk(&dir);
+    assert!(matches!(
+        Wal::open(disk.clone(), options(1 << 20)),
+        Err(OpenError::NotFormatted)
+    ));
+    assert_eq!(identify(&*disk).unwrap(), None);
+    format(&*disk, ID).unwrap();
+    assert!(matches!(
+        format(&*disk, ID),
+        Err(FormatError::AlreadyFormatted)
+    ));
+    assert_eq!(identify(&*disk).unwrap(), Some(ID));
+    let mut other = options(1 << 20);
+    other.identity.cluster = 9;
+    assert!(matches!(
+        Wal::open(disk.clone(), other),
+        Err(OpenError::Foreign { .. })
+    ));
+    assert!(!dir.path().join("0000000000000001.seg").exists());
+    // A segment of another log.
+    Wal::open(disk.clone(), options(1 << 20))
+        .unwrap()
+        .0
+        .close()
+        .unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let there: Arc<dyn Disk> = Arc::new(RealDisk::new(elsewhere.path()).unwrap());
+    let mut foreign = options(1 << 20);
+    foreign.identity.wal_id = 4;
+    format(&*there, foreign.identity).unwrap();
+    std::fs::copy(
+        dir.path().join("0000000000000001.seg"),
+        elsewhere.path().join("0000000000000001.seg"),
+    )
+    .unwrap();
+    assert!(matches!(
+        Wal::open(there, foreign),
+        Err(OpenError::ForeignFile { .. })
+    ));
+}
+
+#[test]
+fn a_reader_keeps_its_bytes_through_retirement_and_close() {
+    let (dir, disk) = formatted();
+    let (wal, _) = Wal::open(disk.clone(), options(1 << 20)).unwrap();
+    let held = Bytes::from(vec![0xab; 100_000]);
+    let lsn = wal
+        .append(FrameMeta::data(1, 1, 1), std::slice::from_ref(&held))
+        .unwrap();
+    wal.wait_durable(lsn).unwrap();
+    let read = wal.read(lsn).unwrap();
+    let mut last = lsn;
+    while last.seq() < lsn.seq() + 4 {
+        last = wal
+            .append(FrameMeta::data(1, 1, 1), std::slice::from_ref(&held))
+            .unwrap();
+    }
+    wal.wait_durable(last).unwrap();
+    assert!(!wal.is_hot(lsn) && wal.is_hot(last));
+    assert!(matches!(wal.read(lsn), Err(ReadError::NotHot(_))));
+    assert_eq!(wal.read_cold(lsn).unwrap().1, held);
+    wal.annotate(lsn.seq(), b"mine").unwrap();
+    assert_eq!(wal.annotation(lsn.seq()).unwrap().unwrap(), &b"mine"[..]);
+    assert_eq!(
+        wal.retire_below(last.seq()).unwrap(),
+        (last.seq() - lsn.seq()) as usize
+    );
+    assert!(!dir.path().join(format!("{:016x}.seg", lsn.seq())).exists());
+    assert!(!dir.path().join(format!("{:016x}.idx", lsn.seq())).exists());
+    assert!(matches!(wal.read_cold(lsn), Err(ReadError::NoSegment(_))));
+    assert_eq!(read, held);
+    wal.close().unwrap();
+    assert_eq!(read, held);
+    let (_wal, recovered) = Wal::open(disk, options(1 << 20)).unwrap();
+    assert_eq!(recovered.damaged, []);
+    assert_eq!(recovered.segments.first().unwrap().seq, last.seq());
+}
+
+#[test]
+fn many_appends_share_a_sync_and_one_notification() {
+    let (_dir, disk) = formatted();
+    let notified = Arc::new(AtomicU64::new(0));
+    let mut options = options(64 << 20);
+    let n = notified.clone();
+    options.notify = Box::new(move || {
+        n.fetch_add(1, Ordering::Relaxed);
+    });
+    let (wal, _) = Wal::open(disk.clone(), options).unwrap();
+    let p = Bytes::from(vec![5; 100]);
+    let appends = 200_000;
+    let mut last = Lsn::ZERO;
+    for i in 0..appends {
+        while wal.is_full() {
+            std::thread::yield_now();
+        }
+        last = wal
+            .append(FrameMeta::data(0, i, 0), std::slice::from_ref(&p))
+            .unwrap();
+    }
+    wal.wait_durable(last).unwrap();
+    assert!(notified.load(Ordering::Relaxed) < appends / 10);
+    assert_eq!(wal.health(), Health::Well);
+    wal.close().unwrap();
+    let (_wal, recovered) = Wal::open(disk, Options::new(ID)).unwrap();
+    assert_eq!(data(&recovered).len() as u64, appends);
+}
+
+#[test]
+fn an_idle_log_covers_its_last_frames() {
+    let (_dir, disk) = formatted();
+    let (wal, _) = Wal::open(disk, options(1 << 20)).unwrap();
+    let lsn = wal
+        .append(FrameMeta::data(0, 0, 0), &[Bytes::from_static(b"x")])
+        .unwrap();
+    wal.wait_durable(lsn).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while wal.tail().offset() / 4096 == lsn.offset() / 4096 || wal.durable() < wal.tail() {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let marked = wal.tail();
+    assert_eq!(marked.offset() % 4096, 64, "the MARK begins a block");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(wal.tail(), marked, "one MARK is enough");
+}
+
+#[test]
+fn checkpoints_are_kept_in_pairs() {
+    let (_dir, disk) = formatted();
+    let (wal, _) = Wal::open(disk, options(1 << 20)).unwrap();
+    assert_eq!(wal.checkpoints().unwrap(), []);
+    for n in [5u64, 7, 9] {
+        wal.put_checkpoint(
+            n,
+            &[Bytes::from(vec![n as u8; 10]), Bytes::from_static(b"tail")],
+        )
+        .unwrap();
+    }
+    assert_eq!(wal.checkpoints().unwrap(), [7, 9]);
+    assert_eq!(wal.read_checkpoint(9).unwrap().unwrap().len(), 14);
+    assert_eq!(wal.read_checkpoint(5).unwrap(), None);
+    wal.remove_checkpoint(7).unwrap();
+    assert_eq!(wal.checkpoints().unwrap(), [9]);
+}
+
+#[test]
+fn ranges_and_heads_are_read_cold() {
+    let (_dir, disk) = formatted();
+    let (wal, _) = Wal::open(disk, options(1 << 20)).unwrap();
+    let lsns: Vec<_> = (0..50)
+        .map(|i| {
+            wal.append(FrameMeta::data(0, i, 0), &[payload(i * 8 + 5)])
+                .unwrap()
+        })
+        .collect();
+    wal.wait_durable(lsns[49]).unwrap();
+    let frames = wal.read_range_cold(lsns[10], 10_000).unwrap();
+    assert!(frames.len() >= 10 && frames.len() < 40, "{}", frames.len());
+    for (i, (info, bytes)) in frames.iter().enumerate() {
+        assert_eq!((info.lsn, info.tag), (lsns[10 + i], 10 + i as u64));
+        assert_eq!(*bytes, payload((10 + i as u64) * 8 + 5));
+    }
+    let (meta, head) = wal.read_head(lsns[3], 16).unwrap();
+    assert_eq!((meta.tag, head), (3, payload(29).slice(..16)));
+    assert!(matches!(
+        wal.read_cold(wal.tail()),
+        Err(ReadError::NotFound(_))
+    ));
+    assert!(wal.read_cold(Lsn(lsns[3].0 + 64)).is_err());
+}
