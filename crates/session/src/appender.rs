@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use paxlog_wire::batch::Record;
-use paxlog_wire::client::{LastReceipt, Receipt};
-use paxlog_wire::{Code, Frame, LeaderHint};
+use paxlog_wire::batch::{BATCH_HEADER_BYTES, BatchBuilder, Record};
+use paxlog_wire::client::{CommandOutcome, LastReceipt, Receipt};
+use paxlog_wire::{Code, Frame, LeaderHint, OutcomeFact, limits};
 
+use crate::pipeline::{Pipeline, Policy, Setup, Work};
 use crate::{Effect, Error, LeaderTracker, Machine, Nanos, StreamId, Token};
 
 /// How an [`Appender`] packs, names and numbers what it sends.
@@ -99,19 +100,64 @@ pub enum NotTaken {
 }
 
 /// Appends to one log, in order, many in flight, none twice and none left out.
+///
+/// An append that is refused ends, and with it, with the same error, every append taken before that
+/// was reported: what is in the log has no holes. The next append begins anew.
 #[derive(Debug)]
 pub struct Appender {
-    effects: VecDeque<Effect>,
+    config: AppenderConfig,
+    pipeline: Pipeline<Vec<Waiter>>,
+    batch: OpenBatch,
+    /// When opening fails; none once it is decided.
+    open_by: Option<Nanos>,
+    /// Appends taken and not ended.
+    unended: u64,
+    closed_reported: bool,
     events: VecDeque<AppendEvent>,
+}
+
+/// One append in its batch.
+#[derive(Debug)]
+struct Waiter {
+    token: Token,
+    records: u32,
+}
+
+/// The batch that still takes records.
+#[derive(Debug, Default)]
+struct OpenBatch {
+    builder: BatchBuilder,
+    waiters: Vec<Waiter>,
+    /// Of the first append in it.
+    deadline: Nanos,
+    opened: Nanos,
+    /// The input was drained since it began: it goes as soon as the window has room.
+    due: bool,
 }
 
 impl Appender {
     /// Begins to open its producer and its log at once.
-    pub fn new(_now: Nanos, _config: AppenderConfig, _leader: LeaderTracker) -> Appender {
-        Appender {
-            effects: VecDeque::new(),
+    pub fn new(now: Nanos, config: AppenderConfig, leader: LeaderTracker) -> Appender {
+        let setup = Setup {
+            policy: Policy::Stream,
+            window: config.window,
+            silence: config.silence,
+            producer: config.producer.clone(),
+            nonce: config.nonce,
+            seed: config.seed,
+            log: Some((config.log.clone(), config.create)),
+        };
+        let mut appender = Appender {
+            open_by: Some(now.saturating_add(config.open_deadline)),
+            pipeline: Pipeline::new(setup, leader),
+            config,
+            batch: OpenBatch::default(),
+            unended: 0,
+            closed_reported: false,
             events: VecDeque::new(),
-        }
+        };
+        appender.pipeline.drive(now);
+        appender
     }
 
     /// Takes records to append, all or none and in one batch, after all taken before. It ends by
@@ -121,45 +167,263 @@ impl Appender {
     /// [`NotTaken`]; nothing happened.
     pub fn append(
         &mut self,
-        _now: Nanos,
-        _token: Token,
-        _records: &[Record],
-        _deadline: Nanos,
+        now: Nanos,
+        token: Token,
+        records: &[Record],
+        deadline: Nanos,
     ) -> Result<(), NotTaken> {
-        Err(NotTaken::Refused(Error::new(
-            Code::Unavailable,
-            "not opened",
-        )))
+        if let Some(error) = &self.pipeline.closed {
+            return Err(NotTaken::Refused(error.clone()));
+        }
+        let bytes = self.check(records)?;
+        let held = self.pipeline.bytes() + self.batch.builder.bytes();
+        if self.unended > 0 && held + bytes > self.config.window_bytes {
+            return Err(NotTaken::Full);
+        }
+        let fits = self.batch.builder.bytes() + bytes <= self.batch_bytes_max()
+            && self.batch.builder.records() as usize + records.len()
+                <= self.config.batch_records_max as usize
+            && deadline >= self.batch.deadline
+            && deadline - self.batch.deadline <= SHARED_NS;
+        if !self.batch.builder.is_empty() && !fits {
+            self.close_batch(now);
+        }
+        if self.batch.builder.is_empty() {
+            self.batch = OpenBatch {
+                deadline,
+                opened: now,
+                ..OpenBatch::default()
+            };
+        }
+        for record in records {
+            if let Err(error) = self.batch.builder.push(record) {
+                // check() asked all there is to ask, so this can't be; if it were, the batch would
+                // hold half an append.
+                unreachable!("a record that was checked does not fit: {error}");
+            }
+        }
+        self.batch.waiters.push(Waiter {
+            token,
+            records: records.len() as u32,
+        });
+        self.unended += 1;
+        let full = self.batch.builder.bytes() >= self.batch_bytes_max()
+            || self.batch.builder.records() >= self.config.batch_records_max;
+        if full {
+            self.close_batch(now);
+        }
+        Ok(())
     }
 
     /// The input is drained: what was taken goes out, as far as the window has room and `linger`
     /// allows. Call it once for all appends of a turn.
-    pub fn flush(&mut self, _now: Nanos) {}
+    pub fn flush(&mut self, now: Nanos) {
+        self.batch.due |= self.config.linger == 0;
+        self.advance(now);
+    }
 
     /// As [`Appender::flush`], not waiting for `linger`.
-    pub fn flush_now(&mut self, _now: Nanos) {}
+    pub fn flush_now(&mut self, now: Nanos) {
+        self.batch.due = true;
+        self.advance(now);
+    }
 
     /// Whether every append taken has ended.
     pub fn is_idle(&self) -> bool {
-        true
+        self.unended == 0
+    }
+
+    /// Bytes of appends that are held, those included whose end was reported by their deadline.
+    pub fn bytes_held(&self) -> usize {
+        self.pipeline.bytes() + self.batch.builder.bytes()
     }
 
     /// The next thing it has to say.
     pub fn poll_event(&mut self) -> Option<AppendEvent> {
         self.events.pop_front()
     }
+
+    /// Ends everything at once, with what is known of it.
+    pub fn close(&mut self, now: Nanos) {
+        if self.pipeline.closed.is_none() {
+            self.pipeline
+                .close(Error::new(Code::Unavailable, "the appender was closed"));
+        }
+        self.advance(now);
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        self.config.batch_bytes_max.min(limits::BATCH_BYTES_MAX)
+    }
+
+    /// Whether the records fit a batch at all, and how much they take in one.
+    fn check(&self, records: &[Record]) -> Result<usize, NotTaken> {
+        let refused = |code, message: String| Err(NotTaken::Refused(Error::new(code, message)));
+        if records.is_empty() {
+            return refused(Code::Invalid, "an append needs at least one record".into());
+        }
+        let empty = BatchBuilder::new();
+        let mut bytes = 0;
+        for record in records {
+            if let Err(error) = empty.fits(record) {
+                return refused(Code::TooLarge, error.to_string());
+            }
+            bytes += record.encoded_len();
+        }
+        // One append may fill a batch of its own, whatever batch_bytes_max says.
+        if bytes > limits::BATCH_BYTES_MAX - BATCH_HEADER_BYTES {
+            let message = format!(
+                "the records of one append are over the limit of {}",
+                limits::BATCH_BYTES_MAX
+            );
+            return refused(Code::TooLarge, message);
+        }
+        Ok(bytes)
+    }
+
+    fn close_batch(&mut self, now: Nanos) {
+        let batch = std::mem::take(&mut self.batch);
+        let Ok(finished) = batch.builder.finish() else {
+            return;
+        };
+        let work = Work::Append {
+            log: self.config.log.clone(),
+        };
+        self.pipeline
+            .push(batch.waiters, work, finished.into_parts(), batch.deadline);
+        self.pipeline.drive(now);
+    }
+
+    /// After anything happened: reports it, and sends what may go.
+    fn advance(&mut self, now: Nanos) {
+        self.report();
+        if self.open_by.is_some_and(|by| by <= now) {
+            let error = self.pipeline.not_opened();
+            self.pipeline.close(error);
+            self.report();
+        }
+        if !self.batch.builder.is_empty() {
+            let lingered = self.batch.opened.saturating_add(self.config.linger) <= now
+                && self.config.linger > 0;
+            let due = self.batch.due || lingered;
+            let late = self.batch.deadline <= now;
+            if late || (due && self.pipeline.has_room()) || self.pipeline.closed.is_some() {
+                self.close_batch(now);
+            }
+        }
+        self.pipeline.drive(now);
+        self.report();
+    }
+
+    fn report(&mut self) {
+        if self.open_by.is_some()
+            && let Some(opened) = self.pipeline.opened()
+        {
+            self.open_by = None;
+            self.events.push_back(AppendEvent::Opened(opened));
+        }
+        while let Some(settled) = self.pipeline.settled.pop_front() {
+            self.end(settled.owner, settled.result);
+        }
+        if let Some(error) = &self.pipeline.closed
+            && !self.closed_reported
+        {
+            let error = error.clone();
+            self.closed_reported = true;
+            self.open_by = None;
+            let batch = std::mem::take(&mut self.batch);
+            let never_sent = Error {
+                outcome: OutcomeFact::NotApplied,
+                ..error.clone()
+            };
+            self.end(batch.waiters, Err(never_sent));
+            self.events.push_back(AppendEvent::Closed(error));
+        }
+    }
+
+    /// Ends the appends of one batch.
+    fn end(&mut self, waiters: Vec<Waiter>, result: Result<CommandOutcome, Error>) {
+        let records: u64 = waiters.iter().map(|waiter| u64::from(waiter.records)).sum();
+        let result = match result {
+            Ok(CommandOutcome::Appended(receipt))
+                if receipt.end.checked_sub(receipt.start) == Some(records) =>
+            {
+                Ok(receipt)
+            }
+            Ok(other) => {
+                let message =
+                    format!("a replica answered the append of {records} records with {other:?}");
+                Err(Error::new(Code::Internal, message))
+            }
+            Err(error) => Err(error),
+        };
+        let mut start = result.as_ref().map_or(0, |receipt| receipt.start);
+        for waiter in waiters {
+            self.unended -= 1;
+            let end = start + u64::from(waiter.records);
+            let result = match &result {
+                Ok(receipt) => Ok(Receipt {
+                    start,
+                    end,
+                    ..*receipt
+                }),
+                Err(error) => Err(error.clone()),
+            };
+            start = end;
+            self.events.push_back(AppendEvent::Done {
+                token: waiter.token,
+                result,
+            });
+        }
+    }
 }
 
 impl Machine for Appender {
-    fn handle_up(&mut self, _now: Nanos, _stream: StreamId) {}
-    fn handle_frame(&mut self, _now: Nanos, _stream: StreamId, _frame: Frame) {}
-    fn handle_down(&mut self, _now: Nanos, _stream: StreamId, _why: Error) {}
-    fn handle_leader(&mut self, _now: Nanos, _hint: &LeaderHint) {}
-    fn handle_tick(&mut self, _now: Nanos) {}
-    fn poll_timer(&self) -> Option<Nanos> {
-        None
+    fn handle_up(&mut self, now: Nanos, stream: StreamId) {
+        self.pipeline.handle_up(now, stream);
+        self.advance(now);
     }
+
+    fn handle_frame(&mut self, now: Nanos, stream: StreamId, frame: Frame) {
+        self.pipeline.handle_frame(now, stream, &frame);
+        self.advance(now);
+    }
+
+    fn handle_down(&mut self, now: Nanos, stream: StreamId, why: Error) {
+        self.pipeline.handle_down(now, stream, why);
+        self.advance(now);
+    }
+
+    fn handle_leader(&mut self, now: Nanos, hint: &LeaderHint) {
+        self.pipeline.handle_leader(now, hint);
+        self.advance(now);
+    }
+
+    fn handle_tick(&mut self, now: Nanos) {
+        self.pipeline.handle_tick(now);
+        self.advance(now);
+    }
+
+    fn poll_timer(&self) -> Option<Nanos> {
+        let batch = (!self.batch.builder.is_empty()).then(|| {
+            let lingered = self.batch.opened.saturating_add(self.config.linger);
+            let waits = self.config.linger > 0 && !self.batch.due;
+            if waits {
+                lingered.min(self.batch.deadline)
+            } else {
+                self.batch.deadline
+            }
+        });
+        [self.pipeline.poll_timer(), self.open_by, batch]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.pipeline.effects.pop_front()
     }
 }
+
+/// How far the deadlines of appends in one batch may lie apart.
+const SHARED_NS: Nanos = 100_000_000;

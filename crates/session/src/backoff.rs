@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// The wait after one more failure: half to all of the doubled step.
-    pub(crate) fn next(&mut self) -> Nanos {
+    pub(crate) fn step(&mut self) -> Nanos {
         let step = (FIRST_NS << self.failures.min(16)).min(LAST_NS);
         self.failures = self.failures.saturating_add(1);
         step / 2 + self.rng.below(step / 2)
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn waits_grow_to_a_bound_and_begin_anew() {
         let mut backoff = Backoff::new(7);
-        let waits: Vec<_> = (0..20).map(|_| backoff.next()).collect();
+        let waits: Vec<_> = (0..20).map(|_| backoff.step()).collect();
         assert!(waits[0] >= FIRST_NS / 2 && waits[0] < FIRST_NS);
         assert!(
             waits[10..]
@@ -50,6 +50,6 @@ mod tests {
                 .all(|&wait| (LAST_NS / 2..LAST_NS).contains(&wait))
         );
         backoff.reset();
-        assert!(backoff.next() < FIRST_NS);
+        assert!(backoff.step() < FIRST_NS);
     }
 }

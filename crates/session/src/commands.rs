@@ -1,10 +1,9 @@
 //! Single commands: create, trim, seal.
 
-use std::collections::VecDeque;
-
 use paxlog_wire::client::CommandOutcome;
 use paxlog_wire::{Frame, LeaderHint};
 
+use crate::pipeline::{Pipeline, Policy, Setup, Work};
 use crate::{Effect, Error, LeaderTracker, Machine, Nanos, StreamId, Token};
 
 /// How [`Commands`] number and retry.
@@ -42,57 +41,117 @@ pub struct CommandDone {
 /// The producer is opened with the first command.
 #[derive(Debug)]
 pub struct Commands {
-    effects: VecDeque<Effect>,
-    done: VecDeque<CommandDone>,
+    pipeline: Pipeline<Token>,
 }
 
 impl Commands {
     /// Does nothing until the first command.
-    pub fn new(_config: CommandsConfig, _leader: LeaderTracker) -> Commands {
+    pub fn new(config: CommandsConfig, leader: LeaderTracker) -> Commands {
+        let setup = Setup {
+            policy: Policy::Single,
+            window: 1,
+            silence: config.silence,
+            producer: None,
+            nonce: config.nonce,
+            seed: config.seed,
+            log: None,
+        };
         Commands {
-            effects: VecDeque::new(),
-            done: VecDeque::new(),
+            pipeline: Pipeline::new(setup, leader),
         }
     }
 
     /// Creates a log. Ends with `LogOpened`.
     pub fn create(
         &mut self,
-        _now: Nanos,
-        _token: Token,
-        _log: &str,
-        _if_absent: bool,
-        _deadline: Nanos,
+        now: Nanos,
+        token: Token,
+        log: &str,
+        if_absent: bool,
+        deadline: Nanos,
     ) {
+        self.push(
+            now,
+            token,
+            Work::Create {
+                name: log.to_owned(),
+                if_absent,
+            },
+            deadline,
+        );
     }
 
     /// Trims the log of that name; keeps `to`. Ends with `Trimmed`.
-    pub fn trim(&mut self, _now: Nanos, _token: Token, _log: &str, _to: u64, _deadline: Nanos) {}
+    pub fn trim(&mut self, now: Nanos, token: Token, log: &str, to: u64, deadline: Nanos) {
+        self.push(
+            now,
+            token,
+            Work::Trim {
+                log: log.to_owned(),
+                to,
+            },
+            deadline,
+        );
+    }
 
     /// Seals the log of that name. Ends with `Sealed`.
-    pub fn seal(&mut self, _now: Nanos, _token: Token, _log: &str, _deadline: Nanos) {}
+    pub fn seal(&mut self, now: Nanos, token: Token, log: &str, deadline: Nanos) {
+        self.push(
+            now,
+            token,
+            Work::Seal {
+                log: log.to_owned(),
+            },
+            deadline,
+        );
+    }
 
     /// The next command that ended.
     pub fn poll_done(&mut self) -> Option<CommandDone> {
-        self.done.pop_front()
+        let settled = self.pipeline.settled.pop_front()?;
+        Some(CommandDone {
+            token: settled.owner,
+            result: settled.result,
+        })
     }
 
-    /// Whether every command taken has ended.
+    /// Whether every command taken is settled; one that ended by its deadline goes on until it is.
     pub fn is_idle(&self) -> bool {
-        true
+        self.pipeline.is_empty() && self.pipeline.settled.is_empty()
+    }
+
+    fn push(&mut self, now: Nanos, token: Token, work: Work, deadline: Nanos) {
+        self.pipeline.push(token, work, Vec::new(), deadline);
+        self.pipeline.drive(now);
     }
 }
 
 impl Machine for Commands {
-    fn handle_up(&mut self, _now: Nanos, _stream: StreamId) {}
-    fn handle_frame(&mut self, _now: Nanos, _stream: StreamId, _frame: Frame) {}
-    fn handle_down(&mut self, _now: Nanos, _stream: StreamId, _why: Error) {}
-    fn handle_leader(&mut self, _now: Nanos, _hint: &LeaderHint) {}
-    fn handle_tick(&mut self, _now: Nanos) {}
-    fn poll_timer(&self) -> Option<Nanos> {
-        None
+    fn handle_up(&mut self, now: Nanos, stream: StreamId) {
+        self.pipeline.handle_up(now, stream);
     }
+
+    fn handle_frame(&mut self, now: Nanos, stream: StreamId, frame: Frame) {
+        self.pipeline.handle_frame(now, stream, &frame);
+    }
+
+    fn handle_down(&mut self, now: Nanos, stream: StreamId, why: Error) {
+        self.pipeline.handle_down(now, stream, why);
+    }
+
+    fn handle_leader(&mut self, now: Nanos, hint: &LeaderHint) {
+        self.pipeline.handle_leader(now, hint);
+    }
+
+    fn handle_tick(&mut self, now: Nanos) {
+        self.pipeline.handle_tick(now);
+    }
+
+    fn poll_timer(&self) -> Option<Nanos> {
+        self.pipeline.poll_timer()
+    }
+
     fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.pipeline.effects.pop_front()
     }
 }

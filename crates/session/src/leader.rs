@@ -46,8 +46,8 @@ impl LeaderTracker {
         }
     }
 
-    /// Takes a hint; older ballots than the highest heard of are ignored. True if it names another
-    /// server than was known.
+    /// Takes a hint; older ballots than the highest heard of are ignored. True if it is news: a
+    /// higher ballot, or another server than was known.
     pub fn note(&mut self, hint: &LeaderHint) -> bool {
         if hint.ballot < self.ballot {
             return false;
@@ -59,17 +59,16 @@ impl LeaderTracker {
         let server = match (known, hint.addresses.first()) {
             (Some(known), _) => known.clone(),
             (None, Some(address)) if self.servers.len() < SERVERS_MAX => {
-                self.servers.push(Server(address.as_str().into()));
-                self.servers[self.servers.len() - 1].clone()
+                let added = Server(address.as_str().into());
+                self.servers.push(added.clone());
+                added
             }
             _ => return false,
         };
+        let news = hint.ballot > self.ballot || self.leader.as_ref() != Some(&server);
         self.ballot = hint.ballot;
-        if self.leader.as_ref() == Some(&server) {
-            return false;
-        }
         self.leader = Some(server);
-        true
+        news
     }
 
     /// The leader could not be reached, or said that it does not lead.
@@ -85,7 +84,7 @@ impl LeaderTracker {
     }
 
     /// The leader, or else the next server in turn; none if there are no servers.
-    pub fn next(&mut self) -> Option<Server> {
+    pub fn next_server(&mut self) -> Option<Server> {
         match &self.leader {
             Some(leader) => Some(leader.clone()),
             None => self.next_in_turn(),
@@ -125,8 +124,9 @@ mod tests {
         let mut tracker = LeaderTracker::new(["a", "b", "c"], 1);
         assert!(tracker.note(&hint(5, "b")));
         assert!(!tracker.note(&hint(4, "a")));
-        assert!(!tracker.note(&hint(6, "b")));
-        assert_eq!(tracker.next(), Some(Server("b".into())));
+        assert!(!tracker.note(&hint(5, "b")));
+        assert!(tracker.note(&hint(6, "b")));
+        assert_eq!(tracker.next_server(), Some(Server("b".into())));
         tracker.forget(&Server("a".into()));
         assert!(tracker.leader().is_some());
         tracker.forget(&Server("b".into()));
@@ -138,10 +138,10 @@ mod tests {
     #[test]
     fn without_a_leader_every_server_has_its_turn() {
         let mut tracker = LeaderTracker::new(["a", "b", "c"], 9);
-        let mut seen: Vec<_> = (0..3).filter_map(|_| tracker.next()).collect();
+        let mut seen: Vec<_> = (0..3).filter_map(|_| tracker.next_server()).collect();
         seen.sort();
         assert_eq!(seen, ["a", "b", "c"].map(|address| Server(address.into())));
-        assert_eq!(LeaderTracker::new([""; 0], 1).next(), None);
+        assert_eq!(LeaderTracker::new([""; 0], 1).next_server(), None);
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! What came of each request.
+
+use paxlog_wire::client::{CommandOutcome, CommandReply};
+use paxlog_wire::{Code, Retry, WireError};
+
+use crate::{Error, Nanos};
+
+use super::class::{Class, class};
+use super::{Asked, OpenProducer, Pipeline, Policy};
+
+impl<P> Pipeline<P> {
+    pub(super) fn handle_reply(&mut self, now: Nanos, reply: CommandReply) {
+        let Some(asked) = self.asked.remove(&reply.request) else {
+            return;
+        };
+        if let Err(error) = &reply.result
+            && let Some(hint) = &error.leader
+        {
+            self.link.tracker.note(hint);
+        }
+        match (asked, reply.result) {
+            (Asked::Item { serial }, Ok(outcome)) => {
+                self.worked();
+                if let Some(at) = self.position(serial) {
+                    let item = &mut self.queue[at];
+                    item.pending -= 1;
+                    if item.result.is_none() {
+                        item.result = Some(Ok(outcome));
+                    }
+                }
+            }
+            (Asked::Item { serial }, Err(error)) => {
+                if let Some(at) = self.position(serial) {
+                    self.item_refused(now, at, reply.request, error);
+                }
+            }
+            (
+                Asked::Producer { nonce },
+                Ok(CommandOutcome::ProducerOpened {
+                    producer,
+                    epoch,
+                    last,
+                }),
+            ) => {
+                self.worked();
+                if self.producer.open.is_none() && self.producer.nonce == nonce {
+                    self.producer.open = Some(OpenProducer {
+                        id: producer,
+                        epoch,
+                    });
+                    if !std::mem::replace(&mut self.producer.opened_before, true) {
+                        self.producer.last = last;
+                    }
+                }
+            }
+            (Asked::Lookup { name }, Ok(CommandOutcome::LogOpened { log, .. })) => {
+                self.worked();
+                self.logs.insert(name, log);
+            }
+            (Asked::Create { name }, Ok(CommandOutcome::LogOpened { log, .. })) => {
+                self.worked();
+                self.logs.insert(name, log);
+                self.reopen();
+            }
+            (Asked::Producer { .. } | Asked::Lookup { .. } | Asked::Create { .. }, Ok(_)) => {
+                let error = Error::new(
+                    Code::Internal,
+                    "a replica answered another question than was asked",
+                );
+                self.close(error);
+            }
+            (asked, Err(error)) => self.preparation_refused(now, &asked, error),
+        }
+    }
+
+    fn worked(&mut self) {
+        self.link.worked();
+        self.trouble = None;
+    }
+
+    fn item_refused(&mut self, now: Nanos, at: usize, request: u64, refusal: WireError) {
+        let expected = refusal.expected_sequence;
+        let error = Error::from(refusal);
+        let item = &mut self.queue[at];
+        item.pending -= 1;
+        if item.result.is_some() {
+            return;
+        }
+        // An older attempt was refused; a newer one is under way.
+        let stale = item.request != request;
+        match class(error.code) {
+            Class::Final { settles } => {
+                item.doubt &= !settles;
+                let unknown = item.open();
+                item.result = Some(Err(if unknown {
+                    error.with_unknown_outcome()
+                } else {
+                    error
+                }));
+            }
+            Class::Fenced => self.close(error),
+            Class::Forgotten => {
+                item.refusal = Some(error);
+                self.forgotten = true;
+            }
+            Class::Unknown => {
+                item.doubt = true;
+                if !stale && at < self.cursor {
+                    self.trouble = Some(error);
+                    self.rewind(0, now, None);
+                    self.follow_leader();
+                }
+            }
+            Class::Gap => {
+                let first = self.queue[0].sequence;
+                if expected.is_some_and(|expected| Some(expected) < first) {
+                    // The cluster does not know of what it acknowledged.
+                    self.close(Error::new(
+                        Code::Internal,
+                        format!("the cluster expects sequence {expected:?}, but acknowledged all below {first:?}"),
+                    ));
+                } else if !stale && at < self.cursor {
+                    self.rewind(0, now, None);
+                }
+            }
+            Class::Elsewhere => {
+                item.refusal = Some(error.clone());
+                if !stale && at < self.cursor {
+                    self.rewind(at, now, None);
+                    self.leave(error);
+                }
+            }
+            Class::Later { here } => {
+                item.refusal = Some(error.clone());
+                if !stale && at < self.cursor {
+                    self.rewind(at, now, asked_wait(&error));
+                    if here {
+                        self.trouble = Some(error);
+                    } else {
+                        self.leave(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opening the producer, finding or making the log was refused.
+    fn preparation_refused(&mut self, now: Nanos, asked: &Asked, error: WireError) {
+        let error = Error::from(error);
+        match (class(error.code), asked) {
+            (Class::Elsewhere | Class::Later { here: false }, _) => {
+                self.link.wait(now, asked_wait(&error));
+                self.leave(error);
+            }
+            (Class::Later { here: true }, _) => {
+                self.link.wait(now, asked_wait(&error));
+                self.trouble = Some(error);
+            }
+            (Class::Unknown, _) => {
+                self.link.wait(now, None);
+                self.trouble = Some(error);
+                self.follow_leader();
+            }
+            // The epoch made for this is no good: take another.
+            (Class::Gap | Class::Forgotten, _) => {
+                self.link.wait(now, None);
+                self.reopen();
+            }
+            (Class::Final { .. }, Asked::Lookup { name }) if error.code == Code::NotFound => {
+                match &mut self.target {
+                    Some(target) if target.name == *name && target.create => target.creating = true,
+                    _ => self.log_refused(&name.clone(), error),
+                }
+            }
+            (Class::Final { .. }, Asked::Lookup { name }) => self.log_refused(&name.clone(), error),
+            (Class::Final { .. } | Class::Fenced, _) => self.close(error),
+        }
+    }
+
+    /// There is no such log to be had.
+    fn log_refused(&mut self, name: &str, error: Error) {
+        if self.policy == Policy::Stream {
+            return self.close(error);
+        }
+        let mut kept = std::collections::VecDeque::new();
+        for mut item in std::mem::take(&mut self.queue) {
+            if item.sequence.is_some() || item.work.log() != Some(name) {
+                kept.push_back(item);
+                continue;
+            }
+            self.bytes -= item.bytes();
+            self.deadlines.remove(&(item.deadline, item.serial));
+            self.tell(item.owner.take(), error.clone());
+        }
+        self.queue = kept;
+    }
+
+    /// This replica does not lead, or can't: the next attempt goes to the leader if somebody named
+    /// another one, or to the next in turn.
+    fn leave(&mut self, why: Error) {
+        self.trouble = Some(why);
+        if let Some(server) = self.link.server().cloned() {
+            self.link.tracker.forget(&server);
+        }
+        self.link.close(&mut self.effects);
+        self.forget_stream();
+    }
+
+    /// Goes to the leader if somebody named another one than this.
+    fn follow_leader(&mut self) {
+        if self.link.tracker.leader().is_some() && !self.link.at_leader() {
+            self.link.close(&mut self.effects);
+            self.forget_stream();
+        }
+    }
+}
+
+/// How long the replica asked to wait.
+fn asked_wait(error: &Error) -> Option<Nanos> {
+    match error.retry {
+        Retry::After(wait) => Some(wait.as_nanos().min(WAIT_MAX_NS.into()) as Nanos),
+        Retry::Now | Retry::Elsewhere | Retry::Never => None,
+    }
+}
+
+/// A replica may ask for more, but a deadline should not pass over it.
+const WAIT_MAX_NS: Nanos = 1_000_000_000;
