@@ -174,7 +174,6 @@ pub struct PeerStatus {
 }
 
 /// The part of `range` that lies in `start..end`.
-#[expect(dead_code, reason = "used by the acceptor, which follows")]
 pub(crate) fn intersect(range: &Range<Slot>, start: Slot, end: Slot) -> Range<Slot> {
     range.start.max(start)..range.end.min(end).max(range.start.max(start))
 }

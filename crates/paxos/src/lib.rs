@@ -13,13 +13,32 @@
 //! Sources: Lamport, *Paxos Made Simple*; van Renesse and Altinbuken, *Paxos Made Moderately Complex*; Ng et
 //! al., *Omni-Paxos* (who leads); Alagappan et al., *Protocol-Aware Recovery* (damaged slots).
 
+mod accepting;
+mod acceptor;
+mod candidate;
 mod config;
+mod counters;
 mod effect;
+mod forming;
+mod handing;
+mod heartbeat;
+mod leader;
+mod learner;
+mod merge;
 mod message;
+mod outbox;
 mod paxos;
+mod peers;
+mod proposing;
+mod quorum;
+mod reads;
+mod rng;
+mod runs;
+mod serving;
 mod types;
 
 pub use config::{AcceptedEntry, Config, PeerStatus, Recovered, Standing};
+pub use counters::Counters;
 pub use effect::{DurableState, Effect, Effects, Persist, Role, RoleChange};
 pub use message::{
     Accept, Accepted, BelowChosen, Class, Confirm, Confirmed, Echo, Envelope, Fetch, FetchAnswer,

@@ -1,10 +1,24 @@
-//! One replica of one group: the public state machine.
+//! One replica of one group: the public state machine. What it does about each event is in the files named
+//! for it: `candidate`, `proposing`, `heartbeat`, `learner`, `serving`.
+
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::acceptor::Acceptor;
+use crate::candidate::Candidate;
 use crate::config::{Config, PeerStatus, Recovered, Standing};
-use crate::effect::{Effects, Role};
-use crate::message::Envelope;
+use crate::counters::Counters;
+use crate::effect::{Effect, Effects, Role, RoleChange};
+use crate::forming::{Forming, Todo};
+use crate::leader::Leader;
+use crate::learner::Learner;
+use crate::message::{Envelope, Form, Message};
+use crate::outbox::Outbox;
+use crate::peers::Peers;
+use crate::quorum::Members;
+use crate::rng::Rng;
+use crate::serving::{ReadFor, Serving};
 use crate::types::{
     Ballot, DiskHealth, LinkEvent, Member, Nanos, PersistId, ReadId, ReadToken, ReplicaId, Slot,
     Value,
@@ -35,72 +49,326 @@ pub struct NotLeader {
     pub leader: Option<ReplicaId>,
 }
 
-/// One replica of one Paxos group.
+/// What this replica is at the moment.
 #[derive(Debug)]
-#[expect(dead_code, reason = "signatures first; the bodies follow")]
-pub struct Paxos {
-    config: Config,
-    chosen_prefix: Slot,
-    promised: Ballot,
+pub(crate) enum Post {
+    Follower,
+    Candidate(Candidate),
+    Leader(Box<Leader>),
 }
 
-#[expect(
-    unused_variables,
-    clippy::needless_pass_by_value,
-    reason = "signatures first; the bodies follow"
-)]
+/// Who is thought to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) ballot: Ballot,
+    /// Heard without anybody in between.
+    pub(crate) direct: bool,
+    /// It says that its disk is well and that it reaches a quorum.
+    pub(crate) well: bool,
+}
+
+/// One replica of one Paxos group.
+#[derive(Debug)]
+pub struct Paxos {
+    pub(crate) config: Config,
+    /// When the last message or tick came.
+    clock: Nanos,
+    pub(crate) rng: Rng,
+    pub(crate) out: Outbox,
+    pub(crate) acceptor: Acceptor,
+    pub(crate) forming: Forming,
+    pub(crate) members: Option<Members>,
+    pub(crate) promise_may_be_lost: bool,
+    pub(crate) contradicted: bool,
+    pub(crate) disk: DiskHealth,
+    pub(crate) peers: Peers,
+    pub(crate) post: Post,
+    pub(crate) known: Option<Known>,
+    /// A leader that was known by its Accept, and until when that counts.
+    pub(crate) accept_seen: Option<(Ballot, Nanos)>,
+    /// The highest ballot round seen anywhere.
+    pub(crate) round_seen: u64,
+    /// The highest chosen index told by a leader.
+    pub(crate) told_index: Slot,
+    pub(crate) applied: Slot,
+    pub(crate) reaches_quorum: bool,
+    pub(crate) learner: Learner,
+    pub(crate) serving: BTreeMap<ReplicaId, Serving>,
+    pub(crate) reading: BTreeMap<ReadId, ReadFor>,
+    pub(crate) last_read: ReadId,
+    pub(crate) next_round_at: Nanos,
+    /// When to stand, once it was seen that this replica may.
+    pub(crate) stand_at: Option<Nanos>,
+    /// Somebody else was promised: it gets until then.
+    pub(crate) defer_until: Nanos,
+    /// Promises to others since a leader was known: the more, the longer each gets.
+    pub(crate) rivals: u64,
+    pub(crate) counters: Counters,
+    announced: (Role, Ballot),
+}
+
 impl Paxos {
     /// A replica as recovery left it. Call `handle_tick` at once: it says what is due, and when it wants
-    /// to be called again.
+    /// to be called again. [`Effect::Chosen`] will begin at [`Paxos::chosen_prefix`].
     #[must_use]
     pub fn new(config: Config, recovered: Recovered, now: Nanos) -> Paxos {
+        let mut rng = Rng::new(config.seed);
+        let life = rng.next_u64();
+        let me = Member {
+            id: config.id,
+            incarnation: config.incarnation,
+        };
+        let mut peers = Peers::new(life, config.heartbeat_ns);
+        let members = recovered
+            .formed
+            .clone()
+            .map(|list| Members::new(list, config.id));
+        let forming = match &members {
+            Some(members) if members.contains(me.id, me.incarnation) => Forming::Formed,
+            Some(_) => Forming::LeftOut,
+            None => Forming::new(recovered.blank),
+        };
+        if let Some(members) = &members {
+            peers.set(members.others());
+        }
+        let promise_may_be_lost = recovered.promise_may_be_lost;
+        let acceptor = Acceptor::new(recovered, config.window_bytes_max.saturating_mul(2));
+        let silence_ns = peers.silence_ns();
+        let alone = config.initial_members.len() <= 1;
         Paxos {
+            clock: now,
+            out: Outbox::new(&config),
+            rng,
+            round_seen: acceptor.promised().round,
+            told_index: acceptor.chosen_prefix(),
+            applied: acceptor.chosen_below(),
+            acceptor,
+            forming,
+            members,
+            promise_may_be_lost,
+            contradicted: false,
+            disk: DiskHealth::Well,
+            peers,
+            post: Post::Follower,
+            known: None,
+            accept_seen: None,
+            reaches_quorum: false,
+            learner: Learner::default(),
+            serving: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            last_read: ReadId(0),
+            next_round_at: now,
+            stand_at: None,
+            // Whoever just started listens first.
+            defer_until: if alone { now } else { now + silence_ns },
+            rivals: 0,
+            counters: Counters::default(),
+            announced: (Role::Follower { leader: None }, Ballot::NONE),
             config,
-            chosen_prefix: recovered.chosen_prefix,
-            promised: recovered.promised,
         }
     }
 
     /// A message came.
-    pub fn handle_message(&mut self, now: Nanos, envelope: Envelope, effects: &mut Effects) {}
+    pub fn handle_message(&mut self, now: Nanos, envelope: Envelope, fx: &mut Effects) {
+        let Envelope {
+            cluster,
+            group,
+            config,
+            from,
+            incarnation,
+            message,
+        } = envelope;
+        self.clock = now;
+        if cluster != self.config.cluster || group != self.config.group || from == self.config.id {
+            return;
+        }
+        let sender = Member {
+            id: from,
+            incarnation,
+        };
+        match message {
+            Message::FormAsk(_) => {
+                let answer = self.forming.on_ask(from, incarnation);
+                self.out.send(from, answer, fx);
+                self.offer_list(from, fx);
+            }
+            Message::FormAnswer(answer) => {
+                self.forming
+                    .on_answer(&self.config, from, incarnation, &answer);
+                self.offer_list(from, fx);
+                self.adopt_own_list(fx);
+            }
+            Message::Form(form) => {
+                match self.forming.on_form(&self.config, from, incarnation, form) {
+                    Todo::Adopt(members) => self.adopt(members, fx),
+                    Todo::Nothing => {}
+                }
+            }
+            _ if !matches!(self.forming, Forming::Formed) => {
+                // A member speaks: its list is what is wanted here.
+                if matches!(self.forming, Forming::Blank { .. }) {
+                    let blank = self.forming.answer_to_member(incarnation);
+                    self.out.send(from, blank, fx);
+                }
+            }
+            _ if config != self.config.config => {}
+            message => {
+                let members = self.members.as_ref().expect("formed");
+                if members.contains(sender.id, sender.incarnation) {
+                    self.on_message(now, from, message, fx);
+                }
+            }
+        }
+        self.announce(fx);
+    }
+
+    /// A message of a member, under its incarnation.
+    fn on_message(&mut self, now: Nanos, from: ReplicaId, message: Message, fx: &mut Effects) {
+        let voter = self.votes();
+        match message {
+            Message::Heartbeat(beat) => self.on_heartbeat(now, from, &beat, fx),
+            Message::Fetch(fetch) => self.on_fetch(now, from, fetch, fx),
+            Message::FetchReply(reply) => self.on_fetch_reply(now, from, reply, fx),
+            Message::Refuse(refuse) => self.on_refuse(now, &refuse, fx),
+            Message::Prepare(prepare) if voter => self.on_prepare(now, from, &prepare, fx),
+            Message::Promise(promise) if voter => self.on_promise(now, from, promise, fx),
+            Message::Accept(accept) if voter => self.on_accept(now, from, accept, fx),
+            Message::Accepted(accepted) if voter => self.on_accepted(now, from, &accepted, fx),
+            Message::BelowChosen(below) if voter => self.on_below_chosen(now, from, &below, fx),
+            Message::Confirm(confirm) if voter => self.on_confirm(from, &confirm, fx),
+            Message::Confirmed(confirmed) if voter => self.on_confirmed(now, from, &confirmed, fx),
+            Message::HandOver(hand_over) if voter => self.on_hand_over(now, from, &hand_over, fx),
+            _ => {}
+        }
+    }
 
     /// Time went on. May be called at any time, also early.
-    pub fn handle_tick(&mut self, now: Nanos, effects: &mut Effects) {}
+    pub fn handle_tick(&mut self, now: Nanos, fx: &mut Effects) {
+        self.clock = now;
+        if now >= self.next_round_at {
+            self.next_round_at = now + self.config.heartbeat_ns;
+            if matches!(self.forming, Forming::Formed) {
+                self.begin_round(now, fx);
+            } else {
+                self.adopt_own_list(fx);
+                if let Some(question) = self.forming.question(&self.config) {
+                    for &id in self
+                        .config
+                        .initial_members
+                        .iter()
+                        .filter(|&&id| id != self.config.id)
+                    {
+                        self.out.send(id, question.clone(), fx);
+                    }
+                }
+            }
+        }
+        if self.stand_at.is_some_and(|at| now >= at) {
+            self.stand_at = None;
+            if self.may_stand(now) {
+                self.stand(now, fx);
+            }
+        }
+        self.announce(fx);
+    }
 
     /// When `handle_tick` wants to be called next.
     #[must_use]
     pub fn poll_timer(&self) -> Nanos {
-        0
+        self.stand_at
+            .map_or(self.next_round_at, |at| at.min(self.next_round_at))
     }
 
     /// Every Persist effect with an id `<= upto` is durable.
-    pub fn handle_durable(&mut self, now: Nanos, upto: PersistId, effects: &mut Effects) {}
+    pub fn handle_durable(&mut self, now: Nanos, upto: PersistId, fx: &mut Effects) {
+        if upto <= self.out.durable() {
+            return;
+        }
+        self.out.set_durable(upto, fx);
+        self.acceptor.set_durable(upto);
+        let before = self.acceptor.run();
+        self.acceptor.settle(upto, fx);
+        if let Forming::Adopting { persist, .. } = &self.forming
+            && *persist <= upto
+        {
+            self.become_formed(now, fx);
+        }
+        match &self.post {
+            Post::Leader(_) => self.lead_on(now, fx),
+            Post::Candidate(_) => self.promise_oneself(now, fx),
+            Post::Follower => {
+                let after = self.acceptor.run();
+                if let (Some((_, before, _)), Some((ballot, after, _))) = (before, after)
+                    && after > before
+                {
+                    self.acknowledge(ballot, fx);
+                }
+            }
+        }
+        self.announce(fx);
+    }
 
     /// The answer to an [`Effect::ReadValue`](crate::Effect::ReadValue); `None`: it can't be read.
-    pub fn handle_value(
-        &mut self,
-        now: Nanos,
-        id: ReadId,
-        value: Option<Value>,
-        effects: &mut Effects,
-    ) {
+    pub fn handle_value(&mut self, now: Nanos, id: ReadId, value: Option<Value>, fx: &mut Effects) {
+        if let Some(purpose) = self.reading.remove(&id) {
+            self.on_value(now, id, purpose, value, fx);
+        }
+        self.announce(fx);
     }
 
     /// A link to a peer came or went.
-    pub fn handle_link(
-        &mut self,
-        now: Nanos,
-        peer: ReplicaId,
-        event: LinkEvent,
-        effects: &mut Effects,
-    ) {
+    pub fn handle_link(&mut self, now: Nanos, peer: ReplicaId, event: LinkEvent, fx: &mut Effects) {
+        if !matches!(self.forming, Forming::Formed) || self.peers.get(peer).is_none() {
+            return;
+        }
+        match event {
+            LinkEvent::ControlUp => self.send_heartbeat(now, peer, fx),
+            LinkEvent::AcceptsUp => {
+                if let Post::Leader(leader) = &mut self.post
+                    && let Some(progress) = leader.progress.get_mut(&peer)
+                {
+                    progress.rewind(now);
+                    self.feed(now, peer, fx);
+                }
+                self.serving.remove(&peer);
+                self.learner.link_broke(peer);
+                self.learn(now, fx);
+            }
+            LinkEvent::Down => {
+                if let Post::Leader(leader) = &mut self.post
+                    && let Some(progress) = leader.progress.get_mut(&peer)
+                {
+                    progress.rewind(now);
+                }
+                self.serving.remove(&peer);
+                self.learner.link_broke(peer);
+            }
+        }
+        self.announce(fx);
     }
 
-    /// The own disk's health changed.
-    pub fn handle_disk(&mut self, now: Nanos, health: DiskHealth, effects: &mut Effects) {}
+    /// The own disk's health changed. A leader whose disk is not well says so at once, and hands over.
+    pub fn handle_disk(&mut self, now: Nanos, health: DiskHealth, fx: &mut Effects) {
+        // A failed write or sync latches: nothing is believed until the log is opened anew.
+        if self.disk == health || self.disk == DiskHealth::Failed {
+            return;
+        }
+        self.disk = health;
+        if matches!(self.forming, Forming::Formed) {
+            if health != DiskHealth::Well {
+                if matches!(self.post, Post::Candidate(_)) {
+                    self.follow(fx);
+                }
+                self.begin_handing(now, fx);
+            }
+            self.tell_all(now, fx);
+        }
+        self.announce(fx);
+    }
 
     /// Proposes a value for the next slot. An `Effect::Chosen` for that slot *in the ballot led here* means
     /// that this value was chosen; if leadership is lost before, the slot is among `RoleChange::unknown`.
+    /// An empty value is taken, too.
     ///
     /// # Errors
     /// See [`ProposeError`]; nothing was proposed.
@@ -108,18 +376,51 @@ impl Paxos {
         &mut self,
         now: Nanos,
         value: Value,
-        effects: &mut Effects,
+        fx: &mut Effects,
     ) -> Result<Slot, ProposeError> {
-        Err(ProposeError::NotLeader { leader: None })
+        let bytes = u64::from(value.len());
+        self.check_propose(bytes)?;
+        let Post::Leader(leader) = &mut self.post else {
+            return Err(ProposeError::NotReady);
+        };
+        let slot = leader.next;
+        leader.mine.push_back(slot);
+        self.propose_next(now, value, fx);
+        self.announce(fx);
+        Ok(slot)
     }
 
     /// Whether `propose` would take a small value now.
     #[must_use]
     pub fn can_propose(&self) -> bool {
-        false
+        self.check_propose(0).is_ok()
     }
 
-    /// Begins a linearizable read: answered by `ReadReady` or `ReadFailed` with this token.
+    fn check_propose(&self, bytes: u64) -> Result<(), ProposeError> {
+        let Post::Leader(leader) = &self.post else {
+            return Err(ProposeError::NotLeader {
+                leader: self.leader().map(|(_, id)| id),
+            });
+        };
+        if !leader.ready
+            || leader.handing.is_some()
+            || !self.reaches_quorum
+            || self.disk != DiskHealth::Well
+        {
+            return Err(ProposeError::NotReady);
+        }
+        if !leader.has_room(
+            bytes,
+            self.config.slots_in_flight_max,
+            self.config.window_bytes_max,
+        ) {
+            return Err(ProposeError::Full);
+        }
+        Ok(())
+    }
+
+    /// Begins a linearizable read: answered by `ReadReady` or `ReadFailed` with this token. While no quorum
+    /// answers it waits: the caller has its own deadline.
     ///
     /// # Errors
     /// [`NotLeader`] when this replica is no serving leader.
@@ -127,78 +428,231 @@ impl Paxos {
         &mut self,
         now: Nanos,
         token: ReadToken,
-        effects: &mut Effects,
+        fx: &mut Effects,
     ) -> Result<(), NotLeader> {
-        Err(NotLeader { leader: None })
+        match &self.post {
+            Post::Leader(leader) if leader.ready => {
+                self.begin_read(now, token, fx);
+                Ok(())
+            }
+            _ => Err(NotLeader {
+                leader: self.leader().map(|(_, id)| id),
+            }),
+        }
     }
 
     /// Planned hand-over (shutdown, drain): the leader takes no more proposals, lets what is under way be
     /// chosen, and asks the best-placed follower to take over. No effect on others.
-    pub fn hand_over(&mut self, now: Nanos, effects: &mut Effects) {}
+    pub fn hand_over(&mut self, now: Nanos, fx: &mut Effects) {
+        self.begin_handing(now, fx);
+        self.announce(fx);
+    }
 
     /// Everything below is applied here.
-    pub fn note_applied(&mut self, below: Slot) {}
+    pub fn note_applied(&mut self, below: Slot) {
+        self.applied = self.applied.max(below);
+    }
 
     /// A checkpoint of everything below is durable here: values below may be dropped from now on.
-    pub fn note_checkpoint(&mut self, below: Slot) {}
+    pub fn note_checkpoint(&mut self, below: Slot) {
+        self.acceptor.set_chosen_below(below);
+    }
 
     /// What this replica is.
     #[must_use]
     pub fn role(&self) -> Role {
-        Role::Follower { leader: None }
+        match &self.post {
+            Post::Follower => Role::Follower {
+                leader: self.leader().map(|(_, id)| id),
+            },
+            Post::Candidate(_) => Role::Candidate,
+            Post::Leader(leader) => Role::Leader {
+                ready: leader.ready,
+            },
+        }
     }
 
     /// The ballot that is led or followed, and by whom.
     #[must_use]
     pub fn leader(&self) -> Option<(Ballot, ReplicaId)> {
-        None
+        let ballot = match &self.post {
+            Post::Leader(leader) => Some(leader.ballot),
+            Post::Candidate(_) => None,
+            Post::Follower => self.known.map(|k| k.ballot),
+        };
+        ballot.map(|b| (b, b.replica))
     }
 
     /// The highest promised ballot.
     #[must_use]
     pub fn ballot(&self) -> Ballot {
-        self.promised
+        self.acceptor.promised()
     }
 
     /// The highest chosen index this replica was told of, or reached as leader.
     #[must_use]
     pub fn chosen_index(&self) -> Slot {
-        self.chosen_prefix
+        let own = match &self.post {
+            Post::Leader(leader) => leader.chosen,
+            _ => Slot::ZERO,
+        };
+        own.max(self.told_index).max(self.acceptor.chosen_prefix())
     }
 
-    /// All slots below are known chosen and held here.
+    /// All slots below are known chosen and held here. At opening: from where on [`Effect::Chosen`] comes.
     #[must_use]
     pub fn chosen_prefix(&self) -> Slot {
-        self.chosen_prefix
+        self.acceptor.chosen_prefix()
     }
 
     /// The voters, in order of id; empty until formed.
     #[must_use]
     pub fn members(&self) -> &[Member] {
-        &[]
+        self.members.as_ref().map_or(&[], Members::list)
     }
 
     /// Whether this replica votes, and if not, why.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        Standing::NotFormed
+        if self.contradicted {
+            return Standing::Contradicted;
+        }
+        match &self.forming {
+            Forming::LeftOut => Standing::NotMember,
+            _ if self.promise_may_be_lost => Standing::PromiseMayBeLost,
+            Forming::Blank { .. } | Forming::Unformed | Forming::Adopting { .. } => {
+                Standing::NotFormed
+            }
+            Forming::Formed => Standing::Voter,
+        }
     }
 
-    /// What is known of the other members, in order of id.
+    /// Slots that this replica could not vouch for if it were asked now: damage took what it had accepted.
+    #[must_use]
+    pub fn unknown_slots(&self) -> &[crate::message::UnknownSlots] {
+        self.acceptor.unknown_slots()
+    }
+
+    pub(crate) fn votes(&self) -> bool {
+        self.standing() == Standing::Voter
+    }
+
+    /// What is known of the other members, in order of id, as of the last event.
+    #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
-        Vec::new()
+        let now = self.clock;
+        let index = self.chosen_index();
+        let status = |(id, peer): (ReplicaId, &crate::peers::Peer)| {
+            let says = peer.says.as_ref();
+            let durable = match &self.post {
+                Post::Leader(leader) => leader.progress.get(&id).map(|p| p.acked),
+                _ => says.map(|s| s.durable_prefix),
+            };
+            let durable = durable.unwrap_or(Slot::ZERO);
+            PeerStatus {
+                id,
+                heard: self.peers.heard(id, now),
+                both_ways: self.peers.both_ways(id, now),
+                rtt_ns: peer.rtt_ns(),
+                disk_well: says.is_some_and(|s| s.disk_well),
+                durable,
+                lag_slots: index.since(durable),
+                applied: says.map_or(Slot::ZERO, |s| s.applied),
+                chosen_prefix: says.map_or(Slot::ZERO, |s| s.chosen_prefix),
+                lost_its_end: peer.lost_its_end,
+            }
+        };
+        self.peers.iter().map(status).collect()
     }
 
     /// What every member has applied and would still know to be chosen after a crash: values at and above
     /// may be needed by one of them. 0 until all were heard in this life.
     #[must_use]
     pub fn min_applied_of_all_members(&self) -> Slot {
-        Slot::ZERO
+        let own = self.applied.min(self.acceptor.durable_prefix());
+        own.min(self.peers.min_of_all(|s| s.applied.min(s.durable_prefix)))
+    }
+
+    /// How often what happened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Slots proposed here and not yet chosen.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        0
+        match &self.post {
+            Post::Leader(leader) => leader.next.since(leader.chosen),
+            _ => 0,
+        }
+    }
+
+    /// Tells the owner when the role, or who leads, is not what it was told last.
+    pub(crate) fn announce(&mut self, fx: &mut Effects) {
+        let ballot = match &self.post {
+            Post::Candidate(candidate) => candidate.ballot,
+            _ => self.leader().map_or(Ballot::NONE, |(b, _)| b),
+        };
+        let now_is = (self.role(), ballot);
+        if self.announced != now_is {
+            self.announce_with(Vec::new(), fx);
+        }
+    }
+
+    pub(crate) fn announce_with(&mut self, unknown: Vec<Slot>, fx: &mut Effects) {
+        let role = self.role();
+        let ballot = match &self.post {
+            Post::Candidate(candidate) => candidate.ballot,
+            _ => self.leader().map_or(Ballot::NONE, |(b, _)| b),
+        };
+        self.announced = (role, ballot);
+        fx.push(Effect::Role(RoleChange {
+            role,
+            ballot,
+            unknown,
+        }));
+    }
+
+    /// Sends the list to somebody without one.
+    fn offer_list(&mut self, to: ReplicaId, fx: &mut Effects) {
+        if matches!(self.forming, Forming::Formed)
+            && let Some(members) = &self.members
+        {
+            let members = members.list().to_vec();
+            self.out.send(to, Message::Form(Form { members }), fx);
+        }
+    }
+
+    fn adopt_own_list(&mut self, fx: &mut Effects) {
+        if let Some(members) = self.forming.list(&self.config) {
+            self.adopt(members, fx);
+        }
+    }
+
+    fn adopt(&mut self, members: Vec<Member>, fx: &mut Effects) {
+        let persist = self.acceptor.set_formed(members.clone(), &mut self.out, fx);
+        self.forming = Forming::Adopting { members, persist };
+    }
+
+    fn become_formed(&mut self, now: Nanos, fx: &mut Effects) {
+        let Forming::Adopting { members, .. } =
+            std::mem::replace(&mut self.forming, Forming::Formed)
+        else {
+            return;
+        };
+        let members = Members::new(members, self.config.id);
+        self.peers.set(members.others());
+        let others: Vec<ReplicaId> = members.others().collect();
+        self.members = Some(members);
+        self.defer_until = if others.is_empty() {
+            now
+        } else {
+            now + 2 * self.config.heartbeat_ns
+        };
+        for id in others {
+            self.offer_list(id, fx);
+        }
+        self.next_round_at = now;
     }
 }

@@ -1,0 +1,467 @@
+//! Phase 2 at the leader: proposing, feeding followers, and counting what they acknowledge.
+
+use crate::acceptor::Stored;
+use crate::effect::{Effect, Effects};
+use crate::leader::Leader;
+use crate::message::{
+    Accept, Accepted, BelowChosen, Confirm, Confirmed, Fetch, FetchWhat, Message, Refuse,
+};
+use crate::paxos::{Paxos, Post};
+use crate::serving::ReadFor;
+use crate::types::{Ballot, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
+
+impl Paxos {
+    /// Proposes a value for slot `next`: queues it for the own disk, and sends it to all who are that far.
+    pub(crate) fn propose_next(&mut self, now: Nanos, value: Value, fx: &mut Effects) {
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let slot = leader.next;
+        assert!(
+            self.acceptor.promised() == leader.ballot,
+            "a leader that promised more has stepped down"
+        );
+        match self.acceptor.accept(slot, value.clone(), &mut self.out, fx) {
+            Stored::New | Stored::Already => {}
+            Stored::TooFar => {
+                unreachable!("the window is far smaller than what an acceptor takes ahead")
+            }
+            Stored::Contradicts => {
+                self.contradict(fx);
+                return;
+            }
+        }
+        leader.enter(value);
+        let others: Vec<ReplicaId> = leader.progress.keys().copied().collect();
+        for id in others {
+            self.feed(now, id, fx);
+        }
+    }
+
+    /// What is known chosen here and what was proposed do not agree: this replica stops voting.
+    pub(crate) fn contradict(&mut self, fx: &mut Effects) {
+        self.contradicted = true;
+        self.follow(fx);
+    }
+
+    /// Sends one follower what it lacks, as far as its window goes. What is no longer in memory is read back
+    /// from the own log, one value at a time.
+    pub(crate) fn feed(&mut self, now: Nanos, id: ReplicaId, fx: &mut Effects) {
+        if !self.peers.heard(id, now) {
+            return;
+        }
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        loop {
+            let Some(progress) = leader.progress.get(&id) else {
+                return;
+            };
+            let slot = progress.next;
+            let idle = slot >= leader.next
+                || progress.reading.is_some()
+                || progress.unreadable == Some(slot);
+            if idle || !progress.has_room(self.config.window_bytes_max) {
+                return;
+            }
+            let value = match leader.value(slot) {
+                Some(value) => value.clone(),
+                None => match self.acceptor.held(slot) {
+                    Some((_, Some(value))) => value,
+                    Some((ballot, None)) => {
+                        self.last_read = ReadId(self.last_read.0 + 1);
+                        let read = self.last_read;
+                        self.reading.insert(read, ReadFor::Feed { peer: id, slot });
+                        leader.progress.get_mut(&id).expect("seen above").reading = Some(read);
+                        fx.push(Effect::ReadValue {
+                            id: read,
+                            slot,
+                            ballot,
+                        });
+                        return;
+                    }
+                    None => return,
+                },
+            };
+            self.out.send(id, accept(leader, slot, value.clone()), fx);
+            let progress = leader.progress.get_mut(&id).expect("seen above");
+            progress.sent(value.len(), now);
+        }
+    }
+
+    /// A value for a follower that is behind was read.
+    pub(crate) fn feed_read(
+        &mut self,
+        now: Nanos,
+        read: ReadId,
+        (id, slot): (ReplicaId, Slot),
+        value: Option<Value>,
+        fx: &mut Effects,
+    ) {
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let Some(progress) = leader.progress.get_mut(&id) else {
+            return;
+        };
+        if progress.reading != Some(read) {
+            return;
+        }
+        progress.reading = None;
+        match value {
+            Some(value) if progress.next == slot => {
+                self.counters.fed_from_log += 1;
+                let bytes = value.len();
+                progress.sent(bytes, now);
+                self.out.send(id, accept(leader, slot, value), fx);
+            }
+            Some(_) => {}
+            // It fetches the chosen value from somebody else.
+            None => progress.unreadable = Some(slot),
+        }
+        self.feed(now, id, fx);
+    }
+
+    /// Everything that may follow from a change: slots chosen, the next ones proposed, readiness.
+    pub(crate) fn lead_on(&mut self, now: Nanos, fx: &mut Effects) {
+        let me = self.config.id;
+        let (Post::Leader(leader), Some(members)) = (&mut self.post, &self.members) else {
+            return;
+        };
+        let own_durable = match self.acceptor.run() {
+            Some((ballot, durable, _)) if ballot == leader.ballot => durable,
+            _ => leader.first,
+        };
+        let reached = members.reached(|id| match leader.progress.get(&id) {
+            Some(progress) => progress.acked,
+            None if id == me => own_durable,
+            None => Slot::ZERO,
+        });
+        let chosen = reached.min(leader.next);
+        if chosen > leader.chosen {
+            leader.chosen = chosen;
+            self.acceptor.tell_chosen(leader.ballot, chosen);
+        }
+        self.acceptor.settle(self.out.durable(), fx);
+        leader.trim(own_durable, self.config.window_bytes_max);
+        let prefix = self.acceptor.chosen_prefix();
+        if !leader.ready
+            && leader
+                .noop
+                .is_some_and(|slot| slot < leader.chosen && slot < prefix)
+        {
+            leader.ready = true;
+            self.announce(fx);
+        }
+        self.take_over(now, fx);
+    }
+
+    /// Proposes again what phase 1 found, in order, then the no-op of the own ballot.
+    pub(crate) fn take_over(&mut self, now: Nanos, fx: &mut Effects) {
+        loop {
+            self.ask_backlog(now, fx);
+            let Post::Leader(leader) = &mut self.post else {
+                return;
+            };
+            let room = leader.has_room(
+                0,
+                self.config.slots_in_flight_max,
+                self.config.window_bytes_max,
+            );
+            if !room || leader.noop.is_some() {
+                return;
+            }
+            let value = match leader.backlog.front() {
+                Some(front) if front.value.is_none() => return,
+                Some(front) => {
+                    assert!(
+                        front.slot == leader.next,
+                        "the backlog is proposed in order"
+                    );
+                    let front = leader.backlog.pop_front().expect("seen above");
+                    front.value.expect("seen above")
+                }
+                None => {
+                    leader.noop = Some(leader.next);
+                    Value::noop()
+                }
+            };
+            self.propose_next(now, value, fx);
+        }
+    }
+
+    /// Reads or asks for the values of the backlog, a few at a time; asks the next holder when one does not
+    /// answer.
+    fn ask_backlog(&mut self, now: Nanos, fx: &mut Effects) {
+        let me = self.config.id;
+        let patience = 3 * self.config.heartbeat_ns + self.peers.slack_ns();
+        let Some(members) = &self.members else { return };
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let window = self.config.slots_in_flight_max.max(4) as usize;
+        for item in leader.backlog.iter_mut().take(window) {
+            let (None, Some(want)) = (&item.value, item.want) else {
+                continue;
+            };
+            if item
+                .asked_at
+                .is_some_and(|at| now.saturating_sub(at) < patience)
+            {
+                continue;
+            }
+            item.asked_at = Some(now);
+            if item.asked == 0
+                && let Some((ballot, value)) = self.acceptor.held(item.slot)
+                && ballot == want.ballot
+                && item.holders.contains(&me)
+            {
+                item.asked = 1;
+                if value.is_some() {
+                    item.value = value;
+                    continue;
+                }
+                self.last_read = ReadId(self.last_read.0 + 1);
+                self.reading.insert(
+                    self.last_read,
+                    ReadFor::TakeOver {
+                        slot: item.slot,
+                        ballot,
+                    },
+                );
+                fx.push(Effect::ReadValue {
+                    id: self.last_read,
+                    slot: item.slot,
+                    ballot,
+                });
+                continue;
+            }
+            // Who said that they hold it, then anybody: a promise that came late may hold it too.
+            let mut from: Vec<ReplicaId> = item
+                .holders
+                .iter()
+                .copied()
+                .filter(|&id| id != me)
+                .collect();
+            from.extend(members.others().filter(|id| !item.holders.contains(id)));
+            if from.is_empty() {
+                continue;
+            }
+            let to = from[item.asked % from.len()];
+            item.asked += 1;
+            let fetch = Message::Fetch(Fetch {
+                id: item.slot.0,
+                what: FetchWhat::Accepted {
+                    slot: item.slot,
+                    ballot: want.ballot,
+                },
+            });
+            self.out.send(to, fetch, fx);
+        }
+    }
+
+    /// A value of the backlog came, from the own log or from a holder.
+    pub(crate) fn backlog_value(
+        &mut self,
+        now: Nanos,
+        (slot, ballot): (Slot, Ballot),
+        value: Option<Value>,
+        fx: &mut Effects,
+    ) {
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let Some(item) = leader.backlog.iter_mut().find(|item| item.slot == slot) else {
+            return;
+        };
+        match (value, item.want) {
+            (Some(value), Some(want))
+                if (want.ballot, want.len, want.checksum)
+                    == (ballot, value.len(), value.checksum()) =>
+            {
+                item.value = Some(value);
+            }
+            _ => item.asked_at = None,
+        }
+        if item.value.is_some() {
+            self.take_over(now, fx);
+        } else {
+            self.ask_backlog(now, fx);
+        }
+    }
+
+    pub(crate) fn on_accepted(
+        &mut self,
+        now: Nanos,
+        from: ReplicaId,
+        accepted: &Accepted,
+        fx: &mut Effects,
+    ) {
+        // One from an earlier life tells of a disk as it was then.
+        let same_life = self
+            .peers
+            .get(from)
+            .and_then(|p| p.says.as_ref())
+            .is_none_or(|s| s.life == accepted.life);
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        if accepted.ballot != leader.ballot || !same_life || accepted.upto > leader.next {
+            return;
+        }
+        let Some(progress) = leader.progress.get_mut(&from) else {
+            return;
+        };
+        let received = accepted.received.min(leader.next);
+        let before = progress.acked;
+        if std::mem::take(&mut progress.unheard) && accepted.upto < before {
+            progress.lose(accepted.upto, received, now);
+            self.counters.lost_ends += 1;
+            if let Some(peer) = self.peers.get_mut(from) {
+                peer.lost_its_end = true;
+            }
+        }
+        progress.advance(accepted.upto, received, now);
+        if progress.acked > before {
+            self.lead_on(now, fx);
+        }
+        self.feed(now, from, fx);
+    }
+
+    pub(crate) fn on_below_chosen(
+        &mut self,
+        now: Nanos,
+        from: ReplicaId,
+        below: &BelowChosen,
+        fx: &mut Effects,
+    ) {
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        if below.ballot != leader.ballot {
+            return;
+        }
+        let Some(progress) = leader.progress.get_mut(&from) else {
+            return;
+        };
+        // Those slots are chosen already: what was proposed here for them is the same.
+        let chosen = below.chosen_below.min(leader.next);
+        progress.advance(chosen, chosen, now);
+        if chosen > leader.chosen {
+            leader.chosen = chosen;
+            self.acceptor.tell_chosen(leader.ballot, chosen);
+        }
+        self.lead_on(now, fx);
+        self.feed(now, from, fx);
+    }
+
+    /// What the round of heartbeats brings the leader to: sending again, asking again, handing over.
+    pub(crate) fn go_on_leading(&mut self, now: Nanos, fx: &mut Effects) {
+        let patience = 4 * self.config.heartbeat_ns + 2 * self.peers.slack_ns();
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let mut late = Vec::new();
+        for (&id, progress) in &mut leader.progress {
+            progress.unreadable = None;
+            if progress.awaits() && now.saturating_sub(progress.moved_at) >= patience {
+                progress.rewind(now);
+                self.counters.rewound += 1;
+            }
+            late.push(id);
+        }
+        let confirm = leader
+            .reads
+            .overdue(now, 2 * self.config.heartbeat_ns + self.peers.slack_ns());
+        if let Some(round) = confirm {
+            self.ask_confirm(round, fx);
+        }
+        for id in late {
+            self.feed(now, id, fx);
+        }
+        self.take_over(now, fx);
+        if !self.reaches_quorum {
+            self.begin_handing(now, fx);
+        }
+        self.go_on_handing(now, fx);
+    }
+
+    pub(crate) fn begin_read(&mut self, now: Nanos, token: ReadToken, fx: &mut Effects) {
+        let (Post::Leader(leader), Some(members)) = (&mut self.post, &self.members) else {
+            return;
+        };
+        let index = leader.chosen;
+        if members.quorum() == 1 {
+            fx.push(Effect::ReadReady { token, index });
+            return;
+        }
+        if let Some(round) = leader.reads.begin(now, token, index) {
+            self.ask_confirm(round, fx);
+        }
+    }
+
+    fn ask_confirm(&mut self, round: u64, fx: &mut Effects) {
+        let (Post::Leader(leader), Some(members)) = (&self.post, &self.members) else {
+            return;
+        };
+        for id in members.others() {
+            let confirm = Message::Confirm(Confirm {
+                ballot: leader.ballot,
+                round,
+            });
+            self.out.send(id, confirm, fx);
+        }
+    }
+
+    pub(crate) fn on_confirm(&mut self, from: ReplicaId, confirm: &Confirm, fx: &mut Effects) {
+        let promised = self.acceptor.promised();
+        let answer = if confirm.ballot >= promised {
+            Message::Confirmed(Confirmed {
+                ballot: confirm.ballot,
+                round: confirm.round,
+            })
+        } else {
+            Message::Refuse(Refuse {
+                ballot: confirm.ballot,
+                promised,
+            })
+        };
+        self.out.send(from, answer, fx);
+    }
+
+    pub(crate) fn on_confirmed(
+        &mut self,
+        now: Nanos,
+        from: ReplicaId,
+        confirmed: &Confirmed,
+        fx: &mut Effects,
+    ) {
+        let (Post::Leader(leader), Some(members)) = (&mut self.post, &self.members) else {
+            return;
+        };
+        if confirmed.ballot != leader.ballot {
+            return;
+        }
+        let others_needed = members.quorum() - 1;
+        let (ready, ask) = leader
+            .reads
+            .confirmed(now, from, confirmed.round, others_needed);
+        for (token, index) in ready {
+            fx.push(Effect::ReadReady { token, index });
+        }
+        if let Some(round) = ask {
+            self.ask_confirm(round, fx);
+        }
+    }
+}
+
+fn accept(leader: &Leader, slot: Slot, value: Value) -> Message {
+    Message::Accept(Accept {
+        ballot: leader.ballot,
+        first: leader.first,
+        free: leader.free,
+        slot,
+        chosen: leader.chosen,
+        value,
+    })
+}
