@@ -49,6 +49,7 @@ impl Paxos {
                 ballot,
                 chosen_below: self.acceptor.chosen_below(),
             });
+            self.counters.below_chosen += 1;
             let after = self.acceptor.promise_persist();
             self.out.send_after(after, from, below, fx);
             return;
@@ -57,6 +58,8 @@ impl Paxos {
         self.acceptor.forget_unknown(free);
         self.told_index = self.told_index.max(chosen);
         self.acceptor.tell_chosen(ballot, chosen);
+        let ahead = self.acceptor.run().is_some_and(|(_, _, end)| slot > end);
+        self.counters.out_of_order += u64::from(ahead);
         let stored = self.acceptor.accept(slot, value, &mut self.out, fx);
         self.acceptor.settle(self.out.durable(), fx);
         match stored {

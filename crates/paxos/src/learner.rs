@@ -35,8 +35,6 @@ pub(crate) struct Learner {
     /// The chosen prefix when it last moved, and when.
     prefix: Slot,
     moved_at: Nanos,
-    /// How many values came as chosen from others.
-    pub(crate) fetched: u64,
 }
 
 impl Learner {
@@ -153,7 +151,7 @@ impl Paxos {
                     .acceptor
                     .store_chosen(slot, ballot, value, &mut self.out, fx)
                 {
-                    Stored::New => self.learner.fetched += 1,
+                    Stored::New => self.counters.chosen_fetched += 1,
                     Stored::Already | Stored::TooFar => {}
                     Stored::Contradicts => self.contradict(fx),
                 }
@@ -166,8 +164,13 @@ impl Paxos {
                 }
                 self.learn(now, fx);
             }
-            FetchAnswer::Accepted { slot, value, .. } => {
-                self.backlog_value(now, slot, Some(value), fx)
+            FetchAnswer::Accepted {
+                slot,
+                ballot,
+                value,
+            } => {
+                self.counters.takeover_fetched += 1;
+                self.backlog_value(now, (slot, ballot), Some(value), fx)
             }
             FetchAnswer::End { .. } => {
                 let Some(asked) = &self.learner.asked else {
