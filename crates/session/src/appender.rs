@@ -325,6 +325,10 @@ impl Appender {
         while let Some(settled) = self.pipeline.settled.pop_front() {
             self.end(settled.owner, settled.result);
         }
+        if let Some(error) = self.pipeline.broke.take() {
+            let batch = std::mem::take(&mut self.batch);
+            self.end(batch.waiters, Err(error));
+        }
         if let Some(error) = &self.pipeline.closed
             && !self.closed_reported
         {

@@ -23,6 +23,7 @@
 //! | [`LeaderTracker`] | who leads, as far as anybody said |
 
 mod appender;
+mod attempts;
 mod backoff;
 mod commands;
 mod effect;
@@ -32,6 +33,7 @@ mod link;
 mod machine;
 mod pieces;
 mod pipeline;
+mod position;
 mod queries;
 mod read;
 mod rng;

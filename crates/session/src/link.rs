@@ -54,7 +54,8 @@ impl Link {
 
     /// Opens a stream if there is none and the time has come.
     pub(crate) fn ensure(&mut self, now: Nanos, streams: &mut u64, effects: &mut VecDeque<Effect>) {
-        if self.current.is_some() || self.held(now) {
+        let held = self.held(now);
+        if self.current.is_some() || held {
             return;
         }
         let server = match &self.route {
@@ -152,6 +153,11 @@ impl Link {
             }
         }
         self.wait(now, None);
+    }
+
+    /// No retry at that server mends it.
+    pub(crate) fn hopeless_at(&mut self, server: Server) {
+        self.hopeless.insert(server);
     }
 
     /// Whether every server failed in a way that no retry mends.

@@ -73,6 +73,9 @@ pub(crate) struct Pipeline<P> {
     forgotten: bool,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) settled: VecDeque<Settled<P>>,
+    /// Of a stream: something ended that was not applied, and so did all behind it; what is not
+    /// taken yet ends too.
+    pub(crate) broke: Option<Error>,
     pub(crate) closed: Option<Error>,
 }
 
@@ -164,6 +167,7 @@ impl<P> Pipeline<P> {
             forgotten: false,
             effects: VecDeque::new(),
             settled: VecDeque::new(),
+            broke: None,
             closed: None,
         }
     }
@@ -386,7 +390,17 @@ impl<P> Pipeline<P> {
             );
         }
         self.queue = kept;
+        self.break_stream(error);
         self.reopen();
+    }
+
+    fn break_stream(&mut self, error: Error) {
+        if self.policy == Policy::Stream {
+            self.broke = Some(Error {
+                outcome: OutcomeFact::NotApplied,
+                ..error
+            });
+        }
     }
 
     /// The next commands are numbered under another epoch.
@@ -444,10 +458,16 @@ impl<P> Pipeline<P> {
                 self.numbered = at;
             }
             self.cursor = self.cursor.min(at);
-            let mut item = self.queue.remove(at).expect("its position was just found");
-            self.bytes -= item.bytes();
-            let error = self.never_applied(item.refusal.take());
-            self.tell(item.owner.take(), error);
+            let error = self.never_applied(self.queue[at].refusal.clone());
+            let alone = self.policy == Policy::Single;
+            let end = if alone { at + 1 } else { self.queue.len() };
+            let ended: Vec<_> = self.queue.drain(at..end).collect();
+            for mut item in ended {
+                self.bytes -= item.bytes();
+                self.deadlines.remove(&(item.deadline, item.serial));
+                self.tell(item.owner.take(), error.clone());
+            }
+            self.break_stream(error);
         }
         self.report();
     }

@@ -92,6 +92,13 @@ impl<P> Pipeline<P> {
             Class::Final { settles } => {
                 item.doubt &= !settles;
                 let unknown = item.open();
+                if self.policy == Policy::Single
+                    && matches!(error.code, Code::NotFound | Code::LogDeleted)
+                    && let Some(log) = item.work.log()
+                {
+                    // The next one of that name looks again.
+                    self.logs.remove(log);
+                }
                 item.result = Some(Err(if unknown {
                     error.with_unknown_outcome()
                 } else {

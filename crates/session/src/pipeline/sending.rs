@@ -15,6 +15,10 @@ impl<P> Pipeline<P> {
         if self.link.held(now) || self.forgotten {
             return;
         }
+        if self.asked.is_empty() {
+            // Nothing was asked, so nothing was owed: silence counts from now.
+            self.link.heard(now);
+        }
         self.ask_producer(stream);
         self.ask_target(stream);
         let Some(producer) = self.producer.open else {
