@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) places: Mutex<BTreeMap<u64, Place>>,
     pub(crate) spares: Mutex<Spares>,
     cold: Mutex<VecDeque<(u64, Arc<dyn DiskFile>)>>,
+    /// Segments named by a RETIRE, with its place, that are not unlinked yet.
+    pub(crate) condemned: Mutex<Vec<(Lsn, u64)>>,
     /// When the running write and sync began, in ns since `birth`; 0 for none.
     pub(crate) birth: Instant,
     write_started: AtomicU64,
@@ -198,6 +200,7 @@ impl Shared {
                 number: spare_number,
             }),
             cold: Mutex::new(VecDeque::new()),
+            condemned: Mutex::new(Vec::new()),
             birth: Instant::now(),
             write_started: AtomicU64::new(0),
             sync_started: AtomicU64::new(0),

@@ -495,12 +495,18 @@ impl Wal {
             self.shared.wake(&mut inner);
             retired
         };
-        let Some((lsn, gone)) = retired else {
+        let count = retired.as_ref().map_or(0, |(_, gone)| gone.len());
+        if let Some((lsn, gone)) = retired {
+            lock(&self.shared.condemned).extend(gone.into_iter().map(|seq| (lsn, seq)));
+        }
+        // Also what an earlier call could not finish.
+        let condemned = lock(&self.shared.condemned).clone();
+        let Some((last, _)) = condemned.last() else {
             return Ok(0);
         };
-        self.wait_durable(lsn)?;
+        self.wait_durable(*last)?;
         let io = |what: String| move |source| RetireError::Io { what, source };
-        for &seq in &gone {
+        for (_, seq) in condemned {
             self.shared.forget(seq);
             for name in [segment_name(seq), annotation_name(seq)] {
                 match self.shared.disk.remove(&name) {
@@ -510,6 +516,7 @@ impl Wal {
                     _ => {}
                 }
             }
+            lock(&self.shared.condemned).retain(|(_, s)| *s != seq);
         }
         self.shared
             .disk
@@ -522,7 +529,7 @@ impl Wal {
             inner.preparing = true;
             self.shared.prepare.notify_one();
         }
-        Ok(gone.len())
+        Ok(count)
     }
 
     /// The segments that are there, oldest first, the open one last.

@@ -93,6 +93,11 @@ fn open_locked(disk: &Arc<dyn Disk>, options: &Options) -> Result<Finish, OpenEr
     let seq = s.seq_max + 1;
     let wal = identity.wal_id as u32;
 
+    // Whatever was being written aside; first, since its names and its room are needed.
+    for name in &s.temporaries {
+        disk.remove(name).map_err(io(format!("removing {name}")))?;
+    }
+
     // 1. The new successor.
     let mut spare_number = s.spares.last().map_or(0, |&(n, _)| n) + 1;
     let mut spares = VecDeque::new();
@@ -145,9 +150,6 @@ fn open_locked(disk: &Arc<dyn Disk>, options: &Options) -> Result<Finish, OpenEr
     for &of in s.annotations.iter().filter(|of| !s.live.contains(of)) {
         let name = annotation_name(of);
         disk.remove(&name).map_err(io(format!("removing {name}")))?;
-    }
-    for name in &s.temporaries {
-        disk.remove(name).map_err(io(format!("removing {name}")))?;
     }
     sync_dir()?;
 

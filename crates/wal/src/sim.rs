@@ -1,5 +1,0 @@
-//! A simulated disk.
-
-/// A simulated disk.
-#[derive(Clone, Debug)]
-pub struct SimDisk {}
