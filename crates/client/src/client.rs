@@ -1,15 +1,24 @@
 //! The handle that everything begins with.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use paxlog_session::{Consistency as Whom, Queries, QueriesConfig, Server, Token};
 use paxlog_wire::Code;
 use paxlog_wire::batch::Record;
-use paxlog_wire::client::{LogDescription, ReadFrom, Receipt, Status, TailInfo};
+use paxlog_wire::client::{
+    Answer, CommandOutcome, LogDescription, LogRef, Query, ReadFrom, Receipt, Status, TailInfo,
+};
 
+use crate::commands::{Command, Commands};
+use crate::driver::Driver;
+use crate::pool::Pool;
 use crate::types::{
     AppenderOptions, Consistency, Created, LogPage, ReadOptions, Sealed, TailOptions, Trimmed,
 };
-use crate::{Appender, Error, Profile, Reader, Tail};
+use crate::{Appender, Error, Profile, Reader, Tail, random};
 
 /// The deadline of a call where the caller named none.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -17,11 +26,10 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// A cluster, as a client sees it: a warm connection to every replica. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Client {
+    pool: Arc<Pool>,
+    commands: Arc<Commands>,
+    servers: Arc<[String]>,
     deadline: Duration,
-}
-
-fn unfinished() -> Error {
-    Error::new(Code::Unavailable, "this client cannot connect yet")
 }
 
 impl Client {
@@ -29,7 +37,7 @@ impl Client {
     ///
     /// # Errors
     /// `Unavailable` if none answers within [`DEADLINE`]; `Unauthenticated`, `WrongCluster` or
-    /// `VersionMismatch` if those that answer refuse.
+    /// `VersionMismatch` if every one refuses.
     pub async fn connect(profile: Profile) -> Result<Client, Error> {
         Client::connect_within(profile, DEADLINE).await
     }
@@ -38,8 +46,15 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub async fn connect_within(_profile: Profile, _deadline: Duration) -> Result<Client, Error> {
-        Err(unfinished())
+    pub async fn connect_within(profile: Profile, deadline: Duration) -> Result<Client, Error> {
+        let pool = Pool::start(&profile)?;
+        pool.wait_up(deadline).await?;
+        Ok(Client {
+            commands: Arc::new(Commands::new(pool.clone())),
+            pool,
+            servers: profile.servers.into(),
+            deadline,
+        })
     }
 
     /// The same client with another deadline for each call.
@@ -51,85 +66,161 @@ impl Client {
 
     /// The addresses of the profile.
     pub fn servers(&self) -> &[String] {
-        &[]
+        &self.servers
+    }
+
+    /// Ends every connection, of all clones, and tells the replicas, so that they need not find out.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// Opens a producer and a log for appending.
     ///
     /// # Errors
     /// `NotFound` if the log does not exist and may not be made; whatever kept the cluster from answering.
-    pub async fn appender(&self, _log: &str, _options: AppenderOptions) -> Result<Appender, Error> {
-        Err(unfinished())
+    pub async fn appender(&self, log: &str, options: AppenderOptions) -> Result<Appender, Error> {
+        Appender::open(self.pool.clone(), log, options).await
     }
 
     /// Appends once, through an appender of its own.
     ///
     /// # Errors
     /// As [`Appender::append`] and its receipt.
-    pub async fn append(&self, _log: &str, _records: Vec<Record>) -> Result<Receipt, Error> {
-        Err(unfinished())
+    pub async fn append(&self, log: &str, records: Vec<Record>) -> Result<Receipt, Error> {
+        let options = AppenderOptions {
+            deadline: self.deadline,
+            ..AppenderOptions::default()
+        };
+        self.appender(log, options)
+            .await?
+            .append(records)
+            .await?
+            .await
     }
 
-    /// Reads from a place on.
+    /// Reads from a place on. Errors of the log and the place come with the first batch.
     ///
     /// # Errors
-    /// `NotFound`, `OffsetOutOfRange`, `Trimmed` (strict), or whatever kept the cluster from answering.
+    /// None at present.
     pub async fn read(
         &self,
-        _log: &str,
-        _from: ReadFrom,
-        _options: ReadOptions,
+        log: &str,
+        from: ReadFrom,
+        options: ReadOptions,
     ) -> Result<Reader, Error> {
-        Err(unfinished())
+        Ok(Reader::start(
+            self.pool.clone(),
+            log,
+            from,
+            &options,
+            self.deadline,
+        ))
     }
 
-    /// Follows a log.
+    /// Follows a log. Errors of the log and the place come with the first event.
     ///
     /// # Errors
-    /// As [`Client::read`].
+    /// None at present.
     pub async fn tail(
         &self,
-        _log: &str,
-        _from: ReadFrom,
-        _options: TailOptions,
+        log: &str,
+        from: ReadFrom,
+        options: TailOptions,
     ) -> Result<Tail, Error> {
-        Err(unfinished())
+        Ok(Tail::start(
+            self.pool.clone(),
+            log,
+            from,
+            &options,
+            self.deadline,
+        ))
     }
 
     /// Where a log ends.
     ///
     /// # Errors
     /// `NotFound`, or whatever kept the cluster from answering.
-    pub async fn check_tail(
-        &self,
-        _log: &str,
-        _consistency: Consistency,
-    ) -> Result<TailInfo, Error> {
-        Err(unfinished())
+    pub async fn check_tail(&self, log: &str, consistency: Consistency) -> Result<TailInfo, Error> {
+        let (log, linearizable, whom) = (
+            LogRef::Name(log.into()),
+            consistency == Consistency::Linearizable,
+            whom(consistency),
+        );
+        match self
+            .ask(Query::CheckTail { log, linearizable }, whom)
+            .await?
+        {
+            Answer::Tail(tail) => Ok(tail),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Gives up everything below `to`, which is kept.
     ///
     /// # Errors
     /// `NotFound`, `OffsetOutOfRange`, or whatever kept the cluster from answering.
-    pub async fn trim(&self, _log: &str, _to: u64) -> Result<Trimmed, Error> {
-        Err(unfinished())
+    pub async fn trim(&self, log: &str, to: u64) -> Result<Trimmed, Error> {
+        match self
+            .command(Command::Trim {
+                log: log.into(),
+                to,
+            })
+            .await?
+        {
+            CommandOutcome::Trimmed {
+                trim_point,
+                tail,
+                version,
+                duplicate: _,
+            } => Ok(Trimmed {
+                trim_point,
+                tail,
+                version,
+            }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Allows no more appends, for good.
     ///
     /// # Errors
     /// `NotFound`, or whatever kept the cluster from answering.
-    pub async fn seal(&self, _log: &str) -> Result<Sealed, Error> {
-        Err(unfinished())
+    pub async fn seal(&self, log: &str) -> Result<Sealed, Error> {
+        match self.command(Command::Seal { log: log.into() }).await? {
+            CommandOutcome::Sealed {
+                tail,
+                version,
+                duplicate: _,
+            } => Ok(Sealed { tail, version }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Makes a log.
     ///
     /// # Errors
     /// `AlreadyExists` unless `if_absent`; `Invalid` for a bad name.
-    pub async fn create_log(&self, _log: &str, _if_absent: bool) -> Result<Created, Error> {
-        Err(unfinished())
+    pub async fn create_log(&self, log: &str, if_absent: bool) -> Result<Created, Error> {
+        match self
+            .command(Command::Create {
+                log: log.into(),
+                if_absent,
+            })
+            .await?
+        {
+            CommandOutcome::LogOpened {
+                log,
+                version,
+                existed,
+                tail: _,
+                sealed: _,
+            } => Ok(Created {
+                log,
+                version,
+                existed,
+            }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Everything about a log.
@@ -138,30 +229,98 @@ impl Client {
     /// `NotFound`, or whatever kept the cluster from answering.
     pub async fn describe_log(
         &self,
-        _log: &str,
-        _consistency: Consistency,
+        log: &str,
+        consistency: Consistency,
     ) -> Result<LogDescription, Error> {
-        Err(unfinished())
+        let (log, linearizable, whom) = (
+            LogRef::Name(log.into()),
+            consistency == Consistency::Linearizable,
+            whom(consistency),
+        );
+        match self
+            .ask(Query::Describe { log, linearizable }, whom)
+            .await?
+        {
+            Answer::Description(description) => Ok(description),
+            other => Err(unexpected(&other)),
+        }
     }
 
-    /// Logs whose names begin with `prefix` and stand behind `after`, at most `limit`.
+    /// Logs whose names begin with `prefix` and stand behind `after`, at most `limit`; as one replica, the leader if
+    /// it is known, knows them.
     ///
     /// # Errors
     /// Whatever kept the cluster from answering.
     pub async fn list_logs(
         &self,
-        _prefix: &str,
-        _after: Option<&str>,
-        _limit: u32,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
     ) -> Result<LogPage, Error> {
-        Err(unfinished())
+        let query = Query::List {
+            prefix: prefix.into(),
+            after: after.map(Into::into),
+            limit,
+        };
+        match self.ask(query, Whom::Leader).await? {
+            Answer::Logs { logs, more } => Ok(LogPage { logs, more }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// How one replica is, by its address in the profile.
     ///
     /// # Errors
     /// `Unavailable` if it does not answer.
-    pub async fn status(&self, _server: &str) -> Result<Status, Error> {
-        Err(unfinished())
+    pub async fn status(&self, server: &str) -> Result<Status, Error> {
+        match self
+            .ask(Query::Status, Whom::Only(Server(server.into())))
+            .await?
+        {
+            Answer::Status(status) => Ok(*status),
+            other => Err(unexpected(&other)),
+        }
     }
+
+    async fn command(&self, command: Command) -> Result<CommandOutcome, Error> {
+        self.commands.run(command, self.deadline).await
+    }
+
+    async fn ask(&self, query: Query, whom: Whom) -> Result<Answer, Error> {
+        let machine = Queries::new(QueriesConfig::new(random::seed()), self.pool.tracker());
+        let mut driver = Driver::new(self.pool.clone(), machine);
+        let now = driver.now();
+        driver.machine.ask(
+            now,
+            Token(0),
+            query,
+            whom,
+            now + self.deadline.as_nanos() as u64,
+        );
+        poll_fn(|context| {
+            loop {
+                if let Some(done) = driver.machine.poll_done() {
+                    return Poll::Ready(done.result);
+                }
+                if driver.poll_turn(context).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn whom(consistency: Consistency) -> Whom {
+    match consistency {
+        Consistency::Linearizable => Whom::Leader,
+        Consistency::Local => Whom::Any,
+    }
+}
+
+fn unexpected(other: &impl std::fmt::Debug) -> Error {
+    Error::new(
+        Code::Internal,
+        format!("the replica answered another question: {other:?}"),
+    )
 }

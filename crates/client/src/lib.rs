@@ -6,15 +6,18 @@
 
 mod appender;
 mod client;
-mod error;
+mod commands;
+mod driver;
+mod pool;
 mod profile;
+mod random;
 mod reader;
 mod tail;
 mod types;
 
 pub use appender::{Appender, Completion, Pending};
 pub use client::{Client, DEADLINE};
-pub use error::Error;
+pub use paxlog_session::Error;
 pub use paxlog_wire::batch::Record;
 pub use paxlog_wire::client::{
     Durability, LogDescription, MemberStatus, ReadFrom as From, Receipt, RoleStatus, Status,

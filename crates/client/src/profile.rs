@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use paxlog_quic::Credentials;
 use toml::de::{DeTable, DeValue};
 
 /// A client profile, as in `.paxlog/client.toml`.
@@ -72,6 +73,14 @@ pub enum ProfileError {
         /// Reads after the key: "must be …".
         problem: String,
     },
+    /// The certificates do not fit each other, or the cluster.
+    #[error("{}: {why}", path.display())]
+    Unfit {
+        /// The profile.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
     /// A certificate or key that the profile names could not be read.
     #[error("cannot read {}, named as `{key}` in {}: {source}", file.display(), path.display())]
     Certificate {
@@ -110,6 +119,18 @@ impl Profile {
                 file: file.clone(),
                 source,
             })?;
+        }
+        let unfit = |why| ProfileError::Unfit {
+            path: path.to_owned(),
+            why,
+        };
+        let credentials = Credentials::load(&profile.ca, &profile.cert, &profile.key)
+            .map_err(|error| unfit(error.to_string()))?;
+        let cluster = credentials.identity().cluster;
+        if cluster != profile.cluster {
+            return Err(unfit(format!(
+                "`cert` is of cluster {cluster:032x}, not of the profile's"
+            )));
         }
         Ok(profile)
     }

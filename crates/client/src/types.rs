@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use paxlog_wire::batch::{BatchView, Record};
+use paxlog_session::Piece;
+use paxlog_wire::batch::Record;
 use paxlog_wire::client::LogDescription;
 
 /// How up to date an answer must be.
@@ -94,47 +94,37 @@ pub struct StoredRecord {
 
 /// Records that came together, of one append; their bytes are checked and shared with what was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The offset of the first record here.
-    pub start: u64,
-    /// One beyond the offset of the last record.
-    pub end: u64,
-    /// The timestamp of all of them.
-    pub timestamp: u64,
-    /// The offset of the first record of the stored batch; `first <= start`.
-    pub(crate) first: u64,
-    pub(crate) parts: Vec<Bytes>,
-}
+pub struct Batch(pub(crate) Piece);
 
 impl Batch {
     /// The records, in the order of their offsets `start..end`.
     pub fn records(&self) -> impl Iterator<Item = StoredRecord> + '_ {
-        let view =
-            BatchView::parse_parts(&self.parts).expect("a batch is checked before it is made");
-        let (start, end, first, timestamp) = (self.start, self.end, self.first, self.timestamp);
-        (first..)
-            .zip(view.records())
-            .filter(move |(offset, _)| (start..end).contains(offset))
-            .map(move |(offset, record)| StoredRecord {
-                offset,
-                timestamp,
-                record,
-            })
+        let timestamp = self.0.timestamp;
+        self.0.records().map(move |(offset, record)| StoredRecord {
+            offset,
+            timestamp,
+            record,
+        })
     }
 
-    /// How many records; at least 1.
-    pub fn len(&self) -> u64 {
-        self.end - self.start
+    /// The offset of the first record.
+    pub fn start(&self) -> u64 {
+        self.0.start
     }
 
-    /// Never: a batch has at least one record.
-    pub fn is_empty(&self) -> bool {
-        self.start == self.end
+    /// One beyond the offset of the last record.
+    pub fn end(&self) -> u64 {
+        self.0.end
+    }
+
+    /// When the leader stamped them, in nanoseconds since 1970.
+    pub fn timestamp(&self) -> u64 {
+        self.0.timestamp
     }
 
     /// The bytes of the stored batch.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|p| p.len() as u64).sum()
+        self.0.bytes()
     }
 }
 
@@ -177,6 +167,8 @@ pub struct Summary {
     pub unknown: u64,
     /// Records that are known not to be appended.
     pub refused: u64,
+    /// Records whose receipt is still to come.
+    pub pending: u64,
 }
 
 /// What a trim did.
