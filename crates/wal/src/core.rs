@@ -166,10 +166,11 @@ impl Core {
         }
     }
 
-    /// Appends a MARK at the start of a new block, if any frame is not yet covered by one. Whether
-    /// it did.
+    /// Appends a MARK at the start of a new block, if all is synced and any frame is not yet covered
+    /// by one. Whether it did.
     pub(crate) fn mark(&mut self) -> bool {
-        if self.tail == self.marked || self.closed || self.failed.is_some() {
+        // Only a MARK behind which nothing is unsynced covers all before it.
+        if self.tail == self.marked || self.closed || self.failed.is_some() || !self.is_idle() {
             return false;
         }
         let filler = gap(self.tail.offset());

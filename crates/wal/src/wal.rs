@@ -710,7 +710,8 @@ impl Wal {
         Task::sync(&self.shared)
     }
 
-    /// Appends the MARK of an idle log, if its last frames are not covered by one. Whether it did.
+    /// Appends the MARK of an idle log (all is durable), if its last frames are not covered by one.
+    /// Whether it did.
     pub fn mark(&self) -> bool {
         let mut inner = self.shared.inner();
         let marked = inner.core.mark();

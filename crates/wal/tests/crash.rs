@@ -6,9 +6,9 @@
 //! comes back later; an honest crash is called damage.
 
 mod crash {
-    pub mod exhaustive;
-    pub mod faults;
-    pub mod golden;
-    pub mod model;
-    pub mod random;
+    pub(crate) mod exhaustive;
+    pub(crate) mod faults;
+    pub(crate) mod golden;
+    pub(crate) mod model;
+    pub(crate) mod random;
 }

@@ -127,21 +127,9 @@ impl SimDisk {
     /// What a crash of the process alone leaves: all that was written, since the cache survives.
     pub fn process_crash(&self, seed: u64) -> SimDisk {
         let state = self.state();
-        let names = state.names.clone();
-        let files = names
-            .values()
-            .map(|id| (*id, state.files[id].clone()))
-            .collect();
-        let mut after = state.settled(Rng::new(seed), names, files);
+        let mut after = state.settled(Rng::new(seed), state.names.clone(), state.files.clone());
         after.durable_names = state.durable_names.clone();
         after.journal = state.journal.clone();
-        // Files that only durable names point to.
-        for id in after.durable_names.values() {
-            after
-                .files
-                .entry(*id)
-                .or_insert_with(|| state.files[id].clone());
-        }
         SimDisk::from_state(after)
     }
 

@@ -8,52 +8,52 @@ use paxlog_wal::{
     Damaged, Driver, FrameMeta, Identity, Kind, Lsn, OpenError, Options, ReadError, Recovered, Wal,
 };
 
-pub const ID: Identity = Identity {
+pub(crate) const ID: Identity = Identity {
     cluster: 0xc1,
     replica: 2,
     wal_id: 0x3333_4444,
 };
 
-pub fn options(segment_bytes: u64) -> Options {
+pub(crate) fn options(segment_bytes: u64) -> Options {
     let mut options = Options::new(ID);
     options.segment_bytes = segment_bytes;
     options.driver = Driver::Caller;
     options
 }
 
-pub fn open(disk: &SimDisk, segment_bytes: u64) -> Result<(Wal, Recovered), OpenError> {
+pub(crate) fn open(disk: &SimDisk, segment_bytes: u64) -> Result<(Wal, Recovered), OpenError> {
     Wal::open(Arc::new(disk.clone()), options(segment_bytes))
 }
 
-pub fn formatted(seed: u64) -> SimDisk {
+pub(crate) fn formatted(seed: u64) -> SimDisk {
     let disk = SimDisk::new(seed);
     paxlog_wal::format(&disk, ID).unwrap();
     disk
 }
 
 #[derive(Clone, Debug)]
-pub struct Appended {
-    pub lsn: Lsn,
-    pub tag: u64,
-    pub bytes: Bytes,
+pub(crate) struct Appended {
+    pub(crate) lsn: Lsn,
+    pub(crate) tag: u64,
+    pub(crate) bytes: Bytes,
 }
 
 /// The frames that were appended and not dropped by a cut, in order, and what was promised of them.
 #[derive(Clone, Debug, Default)]
-pub struct Model {
-    pub frames: Vec<Appended>,
+pub(crate) struct Model {
+    pub(crate) frames: Vec<Appended>,
     /// Newest last; with the place that must be passed for it to be durable.
-    pub states: Vec<(Lsn, Bytes)>,
+    pub(crate) states: Vec<(Lsn, Bytes)>,
     /// The highest `durable()` that was reported.
-    pub durable: Lsn,
+    pub(crate) durable: Lsn,
     /// The highest retirement that was asked for, and that was reported done.
-    pub retire_asked: u64,
-    pub retired: u64,
+    pub(crate) retire_asked: u64,
+    pub(crate) retired: u64,
     next_tag: u64,
 }
 
 impl Model {
-    pub fn append(&mut self, wal: &Wal, len: usize, rng: &mut Rng) -> bool {
+    pub(crate) fn append(&mut self, wal: &Wal, len: usize, rng: &mut Rng) -> bool {
         let tag = self.next_tag;
         let bytes = Bytes::from((0..len).map(|_| rng.next_u64() as u8).collect::<Vec<_>>());
         let half = len / 2;
@@ -68,14 +68,14 @@ impl Model {
         }
     }
 
-    pub fn state(&mut self, wal: &Wal, len: usize, rng: &mut Rng) {
+    pub(crate) fn state(&mut self, wal: &Wal, len: usize, rng: &mut Rng) {
         let bytes = Bytes::from((0..len).map(|_| rng.next_u64() as u8).collect::<Vec<_>>());
         if let Ok(lsn) = wal.state(bytes.clone()) {
             self.states.push((lsn, bytes));
         }
     }
 
-    pub fn note_durable(&mut self, wal: &Wal) {
+    pub(crate) fn note_durable(&mut self, wal: &Wal) {
         assert!(wal.durable() >= self.durable, "durable never goes back");
         assert!(wal.durable() <= wal.written());
         self.durable = wal.durable();
@@ -83,7 +83,7 @@ impl Model {
 
     /// What an opening found must be what was appended, up to some point at or behind `durable`; then
     /// the model forgets what was cut.
-    pub fn check_honest(&mut self, wal: &Wal, recovered: &Recovered) {
+    pub(crate) fn check_honest(&mut self, wal: &Wal, recovered: &Recovered) {
         assert_eq!(
             recovered.damaged,
             [],
@@ -170,7 +170,12 @@ impl Model {
 
     /// Places of the DATA frames that an opening lists, each checked against what was appended;
     /// `damaged` is told of those that are listed and cannot be read.
-    pub fn found(&self, wal: &Wal, recovered: &Recovered, damaged: &dyn Fn(Lsn)) -> Vec<Lsn> {
+    pub(crate) fn found(
+        &self,
+        wal: &Wal,
+        recovered: &Recovered,
+        damaged: &dyn Fn(Lsn),
+    ) -> Vec<Lsn> {
         let mut found = Vec::new();
         for segment in &recovered.segments {
             for frame in recovered
@@ -205,7 +210,7 @@ impl Model {
 }
 
 /// Whether a frame lies in what was reported damaged.
-pub fn covered(damaged: &[Damaged], lsn: Lsn) -> bool {
+pub(crate) fn covered(damaged: &[Damaged], lsn: Lsn) -> bool {
     damaged.iter().any(|d| match d.len {
         Some(len) => d.lsn <= lsn && lsn.0 < d.lsn.0 + len,
         None => d.lsn.seq() == lsn.seq(),
