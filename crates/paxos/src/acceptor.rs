@@ -523,6 +523,24 @@ impl Acceptor {
         }
     }
 
+    /// A value that is not known chosen turned out unreadable: the slot is unknown from now on.
+    pub(crate) fn lose_value(&mut self, slot: Slot, ballot: Ballot) {
+        let older = self.run.as_ref().is_none_or(|run| run.ballot > ballot);
+        let lost = self.slots.get(&slot);
+        if older
+            && lost
+                .is_some_and(|held| held.ballot == ballot && !held.chosen && held.value.is_none())
+        {
+            self.slots.remove(&slot);
+            let mut unknown = std::mem::take(&mut self.unknown);
+            unknown.push(UnknownSlots {
+                slots: slot..slot.next(),
+                ballot: Some(ballot),
+            });
+            self.unknown = disjoint(unknown);
+        }
+    }
+
     fn unknown_at(&self, slot: Slot) -> Option<Ballot> {
         let at = self.unknown.iter().find(|u| u.slots.contains(&slot))?;
         at.ballot

@@ -19,6 +19,8 @@ pub struct Counters {
     pub blocked_by_unknown: u64,
     /// Promises given that named unknown slots.
     pub promised_unknown: u64,
+    /// Took over again, since a value that phase 1 had found could not be had.
+    pub prepared_again: u64,
     /// Values fetched from others to be proposed again.
     pub takeover_fetched: u64,
     /// Chosen values fetched from others.

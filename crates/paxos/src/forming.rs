@@ -104,11 +104,8 @@ impl Forming {
     }
 
     /// What a replica without a list says to a member, whoever it is: "give me the list".
-    pub(crate) fn answer_to_member(&self, member: Incarnation) -> Message {
-        Message::FormAnswer(FormAnswer {
-            asker: member,
-            blank: matches!(self, Forming::Blank { .. }),
-        })
+    pub(crate) fn answer_to_member(&mut self, from: ReplicaId, member: Incarnation) -> Message {
+        self.on_ask(from, member)
     }
 
     /// An answer to this replica's question.

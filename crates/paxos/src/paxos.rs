@@ -207,7 +207,7 @@ impl Paxos {
             _ if !matches!(self.forming, Forming::Formed) => {
                 // A member speaks: its list is what is wanted here.
                 if matches!(self.forming, Forming::Blank { .. }) {
-                    let blank = self.forming.answer_to_member(incarnation);
+                    let blank = self.forming.answer_to_member(from, incarnation);
                     self.out.send(from, blank, fx);
                 }
             }

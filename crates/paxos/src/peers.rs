@@ -106,9 +106,18 @@ impl Peers {
 
     /// Takes a heartbeat in.
     pub(crate) fn hear(&mut self, now: Nanos, id: ReplicaId, beat: &Heartbeat) -> Fresh {
+        let silence_ns = self.silence_ns();
         let Some(peer) = self.peers.get_mut(&id) else {
             return Fresh::Stale;
         };
+        let echoed = beat.echo.filter(|echo| echo.life == self.life);
+        let echoed_at = echoed.and_then(|echo| {
+            let at = self
+                .sent
+                .binary_search_by_key(&echo.round, |&(round, _)| round)
+                .ok()?;
+            Some(self.sent[at].1)
+        });
         let mut fresh = Fresh::NewLife;
         if let Some(last) = &peer.says {
             if last.life == beat.life {
@@ -117,8 +126,23 @@ impl Peers {
                 }
                 fresh = Fresh::Newer;
             } else {
-                if peer.earlier_lives.contains(&beat.life) {
-                    return Fresh::Stale;
+                if let Some(at) = peer
+                    .earlier_lives
+                    .iter()
+                    .position(|&life| life == beat.life)
+                {
+                    // Lives have no order of their own: a late message of an earlier life may have been
+                    // taken for a new one. But one that echoes a round begun after the last message of
+                    // "the newest life" was heard was sent after that message; and a life that is over
+                    // falls silent.
+                    let sent_after = echoed_at.is_some_and(|sent_at| peer.heard_at < Some(sent_at));
+                    let silent = peer
+                        .heard_at
+                        .is_none_or(|at| now.saturating_sub(at) > silence_ns);
+                    if !sent_after && !silent {
+                        return Fresh::Stale;
+                    }
+                    peer.earlier_lives.remove(at);
                 }
                 peer.earlier_lives.push_back(last.life);
                 if peer.earlier_lives.len() > LIVES_KEPT {
@@ -127,28 +151,22 @@ impl Peers {
             }
         }
         peer.heard_at = Some(now);
-        if let Some(echo) = beat.echo
-            && echo.life == self.life
-            && let Ok(at) = self
-                .sent
-                .binary_search_by_key(&echo.round, |&(round, _)| round)
+        if let (Some(echo), Some(sent_at)) = (echoed, echoed_at)
+            && peer.echoed_sent_at.is_none_or(|before| before < sent_at)
         {
-            let sent_at = self.sent[at].1;
-            if peer.echoed_sent_at.is_none_or(|before| before < sent_at) {
-                peer.echoed_sent_at = Some(sent_at);
-                let rtt = now
-                    .saturating_sub(sent_at)
-                    .saturating_sub(echo.held_ns)
-                    .max(1);
-                if peer.srtt_ns == 0 {
-                    peer.srtt_ns = rtt;
-                    peer.rtt_var_ns = rtt / 2;
-                } else {
-                    // RFC 6298.
-                    let off = peer.srtt_ns.abs_diff(rtt);
-                    peer.rtt_var_ns = peer.rtt_var_ns - peer.rtt_var_ns / 4 + off / 4;
-                    peer.srtt_ns = peer.srtt_ns - peer.srtt_ns / 8 + rtt / 8;
-                }
+            peer.echoed_sent_at = Some(sent_at);
+            let rtt = now
+                .saturating_sub(sent_at)
+                .saturating_sub(echo.held_ns)
+                .max(1);
+            if peer.srtt_ns == 0 {
+                peer.srtt_ns = rtt;
+                peer.rtt_var_ns = rtt / 2;
+            } else {
+                // RFC 6298.
+                let off = peer.srtt_ns.abs_diff(rtt);
+                peer.rtt_var_ns = peer.rtt_var_ns - peer.rtt_var_ns / 4 + off / 4;
+                peer.srtt_ns = peer.srtt_ns - peer.srtt_ns / 8 + rtt / 8;
             }
         }
         peer.says = Some(beat.clone());
@@ -279,5 +297,24 @@ mod tests {
         );
         assert_eq!(peers.hear(4, ReplicaId(2), &beat(5, 3, None)), Fresh::Stale);
         assert_eq!(peers.hear(5, ReplicaId(9), &beat(5, 3, None)), Fresh::Stale);
+        // Life 6 was the late one: life 5 goes on, and shows that it does.
+        let echo = |round| {
+            Some(Echo {
+                life: 77,
+                round,
+                held_ns: 0,
+            })
+        };
+        let round = peers.begin_round(2);
+        assert_eq!(
+            peers.hear(6, ReplicaId(2), &beat(5, 4, echo(round))),
+            Fresh::Stale
+        );
+        let round = peers.begin_round(7);
+        assert_eq!(
+            peers.hear(8, ReplicaId(2), &beat(5, 5, echo(round))),
+            Fresh::NewLife
+        );
+        assert_eq!(peers.hear(9, ReplicaId(2), &beat(6, 2, None)), Fresh::Stale);
     }
 }

@@ -8,7 +8,10 @@ use crate::message::{
 };
 use crate::paxos::{Paxos, Post};
 use crate::serving::ReadFor;
-use crate::types::{Ballot, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
+use crate::types::{Ballot, DiskHealth, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
+
+/// How often every other replica is asked for a value that phase 1 found, ever more patiently.
+const GIVE_UP_ROUNDS: usize = 5;
 
 impl Paxos {
     /// Proposes a value for slot `next`: queues it for the own disk, and sends it to all who are that far.
@@ -204,6 +207,8 @@ impl Paxos {
             let (None, Some(want)) = (&item.value, item.want) else {
                 continue;
             };
+            let rounds = item.asked / leader.progress.len().max(1);
+            let patience = patience << rounds.min(GIVE_UP_ROUNDS);
             if item
                 .asked_at
                 .is_some_and(|at| now.saturating_sub(at) < patience)
@@ -258,6 +263,23 @@ impl Paxos {
             });
             self.out.send(to, fetch, fx);
         }
+    }
+
+    /// Whether a value that phase 1 found can't be had: who holds it is gone, or its disk is. Other promises
+    /// may do without it.
+    pub(crate) fn takeover_is_hopeless(&self, now: Nanos) -> bool {
+        let Post::Leader(leader) = &self.post else {
+            return false;
+        };
+        let others = leader.progress.len();
+        leader.backlog.iter().any(|item| {
+            let lacks = item.value.is_none() && item.asked > 0;
+            let gone = !item
+                .holders
+                .iter()
+                .any(|&id| id == self.config.id || self.peers.heard(id, now));
+            lacks && (gone || item.asked >= others * GIVE_UP_ROUNDS)
+        })
     }
 
     /// A value of the backlog came, from the own log or from a holder.
@@ -380,6 +402,13 @@ impl Paxos {
             self.feed(now, id, fx);
         }
         self.take_over(now, fx);
+        if self.takeover_is_hopeless(now) && self.reaches_quorum && self.disk == DiskHealth::Well {
+            // Phase 1 again, under a new ballot: whoever lost a value says so now, or is not asked.
+            self.counters.prepared_again += 1;
+            self.follow(fx);
+            self.stand(now, fx);
+            return;
+        }
         if !self.reaches_quorum {
             self.begin_handing(now, fx);
         }

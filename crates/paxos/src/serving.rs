@@ -167,7 +167,10 @@ impl Paxos {
         match purpose {
             ReadFor::Feed { peer, slot } => self.feed_read(now, read, (peer, slot), value, fx),
             ReadFor::TakeOver { slot, ballot } => {
-                self.backlog_value(now, (slot, ballot), value, fx)
+                if value.is_none() {
+                    self.acceptor.lose_value(slot, ballot);
+                }
+                self.backlog_value(now, (slot, ballot), value, fx);
             }
             ReadFor::Accepted {
                 peer,
@@ -175,6 +178,9 @@ impl Paxos {
                 slot,
                 ballot,
             } => {
+                if value.is_none() {
+                    self.acceptor.lose_value(slot, ballot);
+                }
                 if let Some(value) = value {
                     self.reply(
                         peer,

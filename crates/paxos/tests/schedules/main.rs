@@ -1,0 +1,104 @@
+//! Random schedules against the pure machine: 20,000 by default, `PAXLOG_SCHEDULES` for more, `PAXLOG_SEED`
+//! for one again; and the partial partitions by name.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the machine is pure; its test reads the environment and spreads over threads"
+)]
+
+mod checks;
+mod disk;
+mod partitions;
+mod rng;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rng::Rng;
+use world::{Coverage, MS, Plan, World};
+
+fn number_from_env(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+    )
+}
+
+fn schedule(seed: u64) -> Coverage {
+    let plan = Plan::draw(&mut Rng::new(seed ^ 0x5eed));
+    let faults_for = plan.faults_for;
+    let mut world = World::new(seed, plan);
+    while !world.healed {
+        world.step();
+    }
+    assert!(world.now >= faults_for);
+    world.must_recover(6_000 * MS);
+    world.finish()
+}
+
+#[test]
+fn random_schedules_agree_and_recover() {
+    if let Some(seed) = number_from_env("PAXLOG_SEED") {
+        println!("{:?}", Plan::draw(&mut Rng::new(seed ^ 0x5eed)));
+        println!("{:?}", schedule(seed));
+        return;
+    }
+    let schedules = number_from_env("PAXLOG_SCHEDULES").unwrap_or(20_000);
+    let first = number_from_env("PAXLOG_FIRST_SEED").unwrap_or(1);
+    let next = AtomicU64::new(first);
+    let total = Mutex::new(Coverage::default());
+    let failed = Mutex::new(Vec::<(u64, String)>::new());
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let started = std::time::Instant::now();
+    std::panic::set_hook(Box::new(|_| {}));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + schedules || !failed.lock().expect("not poisoned").is_empty()
+                    {
+                        return;
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| schedule(seed))) {
+                        Ok(coverage) => total.lock().expect("not poisoned").add(&coverage),
+                        Err(why) => {
+                            let why = why.downcast_ref::<String>().cloned().or_else(|| {
+                                let text = why.downcast_ref::<&str>()?;
+                                Some((*text).to_string())
+                            });
+                            let why = why.unwrap_or_default();
+                            failed.lock().expect("not poisoned").push((seed, why));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    drop(std::panic::take_hook());
+    let total = *total.lock().expect("not poisoned");
+    let per_second = total.schedules as f64 / started.elapsed().as_secs_f64();
+    println!("{per_second:.0} schedules a second on {threads} threads; {total:#?}");
+    if let Some((seed, why)) = failed.lock().expect("not poisoned").first() {
+        panic!(
+            "seed {seed}, after {} schedules: {why}\nagain: PAXLOG_SEED={seed} cargo test --release -p paxlog-paxos --test schedules random",
+            total.schedules
+        );
+    }
+    if schedules >= 5_000 {
+        let missing = total.missing();
+        assert!(missing.is_empty(), "vacuous: never reached {missing:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_schedule() {
+    for seed in 1..20 {
+        assert_eq!(
+            format!("{:?}", schedule(seed)),
+            format!("{:?}", schedule(seed))
+        );
+    }
+}
