@@ -32,7 +32,7 @@ pub(crate) struct Driver<M> {
 
 enum Stream {
     Opening(Opening),
-    Up(Open),
+    Up(Box<Open>),
 }
 
 struct Open {
@@ -144,7 +144,7 @@ impl<M: Machine> Driver<M> {
             match opening.as_mut().poll(context) {
                 Poll::Pending => {}
                 Poll::Ready(Ok((sender, receiver))) => {
-                    *stream = Stream::Up(Open { sender, receiver });
+                    *stream = Stream::Up(Box::new(Open { sender, receiver }));
                     self.machine.handle_up(now, id);
                     told = true;
                 }

@@ -17,7 +17,7 @@ use paxlog_quic::{
     ReceiveError, SendError, Tuning,
 };
 use paxlog_session::{LeaderTracker, Nanos, Server};
-use paxlog_wire::client::{ClientHello, ControlEvent};
+use paxlog_wire::client::{ClientHello, ControlEvent, Query, QueryRequest};
 use paxlog_wire::{Code, FrameLimits, LeaderHint};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -35,11 +35,14 @@ const AGAIN_FIRST: Duration = Duration::from_millis(20);
 /// … to here, while nobody asks for the server; one who does cuts it to the first.
 const AGAIN_LAST: Duration = Duration::from_secs(1);
 
+/// How long a replica that lost its leadership may take to answer a small question.
+const PROBE: Duration = Duration::from_millis(300);
+
 /// What the task of a server knows.
 #[derive(Clone)]
 enum State {
-    /// An attempt is under way.
-    Connecting,
+    /// An attempt is under way; not the first one, if there is an error of the last.
+    Connecting(Option<Error>),
     /// The replica said hello.
     Up(Connection),
     /// The last attempt failed, or the connection ended; the next attempt follows.
@@ -113,8 +116,8 @@ impl Pool {
             for (server, line) in &lines {
                 match &*line.state.borrow() {
                     State::Up(_) => return Ok(()),
-                    State::Connecting => open = true,
-                    State::Down(error) => match error.retry {
+                    State::Connecting(None) => open = true,
+                    State::Down(error) | State::Connecting(Some(error)) => match error.retry {
                         paxlog_wire::Retry::Never => refusals.push(error.clone()),
                         _ => {
                             open = true;
@@ -147,8 +150,8 @@ impl Pool {
         }
     }
 
-    /// Opens a stream to a server. Fails at once where the last attempt to connect failed and the next is
-    /// not yet under way; it then follows at once.
+    /// Opens a stream to a server. Waits for the first attempt to connect; once one has failed, or a connection
+    /// was lost, it fails at once until there is a connection again: another replica may serve better.
     pub(crate) fn open(&self, server: &Server) -> Opening {
         let mut line = self.line(server);
         Box::pin(async move {
@@ -156,11 +159,11 @@ impl Pool {
                 let state = line.state.borrow_and_update().clone();
                 match state {
                     State::Up(connection) => break connection,
-                    State::Down(error) => {
+                    State::Down(error) | State::Connecting(Some(error)) => {
                         line.wanted.notify_one();
                         return Err(error);
                     }
-                    State::Connecting => {
+                    State::Connecting(None) => {
                         if line.state.changed().await.is_err() {
                             return Err(Error::new(Code::Unavailable, "the client was closed"));
                         }
@@ -179,12 +182,19 @@ impl Pool {
         Hints(changed(self.inner.leader.subscribe()))
     }
 
-    /// For a new machine: every server, and the leader as far as it is known.
+    /// For a new machine: every server, and the leader as far as it is known. Who may ask any replica begins with the
+    /// leader: it knows first what was acknowledged.
     pub(crate) fn tracker(&self) -> LeaderTracker {
         let names: Vec<Server> = lock(&self.inner.servers).keys().cloned().collect();
         let mut tracker = LeaderTracker::new(names.iter().map(|server| &*server.0), random::seed());
         if let Some(hint) = &*self.inner.leader.borrow() {
             tracker.note(hint);
+            for _ in 1..names.len() {
+                if tracker.clone().next_in_turn().as_ref() == tracker.leader() {
+                    break;
+                }
+                tracker.next_in_turn();
+            }
         }
         tracker
     }
@@ -217,7 +227,7 @@ impl Pool {
         if let Some(line) = servers.get(server) {
             return line.clone();
         }
-        let (sender, receiver) = watch::channel(State::Connecting);
+        let (sender, receiver) = watch::channel(State::Connecting(None));
         let line = Line {
             state: receiver,
             wanted: Arc::new(Notify::new()),
@@ -265,19 +275,25 @@ async fn keep(inner: Arc<Inner>, server: Server, state: watch::Sender<State>, wa
             Ok(Err(why)) => why,
             Ok(Ok((connection, mut control))) => {
                 again = AGAIN_FIRST;
-                publish(State::Up(connection));
-                let why = follow(&inner, &mut control).await;
+                publish(State::Up(connection.clone()));
+                let why = tokio::select! {
+                    why = follow(&inner, &mut control) => why,
+                    why = watch_succession(&inner, &connection) => {
+                        connection.close(Code::Unavailable, "you do not answer");
+                        why
+                    }
+                };
                 tracing::debug!(%server, %why, "connection ended");
                 why
             }
         };
-        publish(State::Down(why));
+        publish(State::Down(why.clone()));
         tokio::select! {
             () = tokio::time::sleep(again) => {}
             () = wanted.notified() => tokio::time::sleep(AGAIN_FIRST.min(again)).await,
         }
         again = (again * 2).min(AGAIN_LAST);
-        publish(State::Connecting);
+        publish(State::Connecting(Some(why)));
     }
 }
 
@@ -358,6 +374,43 @@ async fn follow(inner: &Inner, control: &mut Control) -> Error {
             Err(why) => return why,
         }
     }
+}
+
+/// Ends when a replica that another one succeeded as leader does not answer: it was probably killed, and QUIC would
+/// notice only after its idle time; readers of that replica would wait as long.
+async fn watch_succession(inner: &Inner, connection: &Connection) -> Error {
+    let mut leader = inner.leader.subscribe();
+    let mut led = false;
+    loop {
+        let leads = leader
+            .borrow_and_update()
+            .as_ref()
+            .is_some_and(|hint| Some(hint.replica) == connection.peer_replica());
+        if led && !leads && !answers(connection).await {
+            return Error::new(
+                Code::Unavailable,
+                "the replica fell silent when another became leader",
+            );
+        }
+        led = leads;
+        if leader.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Whether a replica answers a small question soon.
+async fn answers(connection: &Connection) -> bool {
+    let ask = async {
+        let (mut sender, mut receiver) = connection.open_bi(FrameLimits::TO_CLIENT).await.ok()?;
+        let question = QueryRequest {
+            deadline_ms: PROBE.as_millis() as u32,
+            query: Query::Status,
+        };
+        sender.send(&question).await.ok()?;
+        receiver.next().await.ok()?
+    };
+    matches!(tokio::time::timeout(PROBE, ask).await, Ok(Some(_)))
 }
 
 impl Control {

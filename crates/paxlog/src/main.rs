@@ -1,2 +1,123 @@
-//! placeholder
-fn main() {}
+//! The `paxlog` program: a file a subcommand, results on stdout, everything else on stderr.
+
+mod append;
+mod bench;
+mod certs;
+mod check_tail;
+mod cli;
+mod cluster;
+mod connect;
+mod demo;
+mod dev;
+mod failure;
+mod format;
+mod framing;
+mod input;
+mod interrupt;
+mod log;
+mod logging;
+mod output;
+mod position;
+mod print;
+mod read;
+mod record_json;
+mod replica;
+mod seal;
+mod serve;
+mod tail;
+mod time;
+mod trim;
+mod wal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use failure::{Exit, Failure};
+use output::Format;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let format = cli.global.output;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(format);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    let filter = match cli.command {
+        Command::Serve(_) => "info",
+        _ => "warn",
+    };
+    logging::start(global.log_format, filter)?;
+    match cli.command {
+        Command::Demo(args) => wait_for(demo::demo(&global, args)),
+        Command::Dev(args) => dev::dev(&global, args),
+        Command::Format(args) => format::format(&global, args),
+        Command::Serve(args) => serve::serve(args),
+        Command::Append(args) => wait_for(append::append(&global, args)),
+        Command::Read(args) => wait_for(read::read(&global, args)),
+        Command::Tail(args) => wait_for(tail::tail(&global, args)),
+        Command::CheckTail(args) => wait_for(check_tail::check_tail(&global, args)),
+        Command::Trim(args) => wait_for(trim::trim(&global, args)),
+        Command::Seal(args) => wait_for(seal::seal(&global, args)),
+        Command::Log(command) => wait_for(log::log(&global, command)),
+        Command::Cluster(command) => wait_for(cluster::cluster(&global, command)),
+        Command::Certs(command) => certs::certs(&global, command),
+        Command::Wal(command) => wal::wal(&global, command),
+        Command::Bench(command) => wait_for(bench::bench(&global, command)),
+    }
+}
+
+/// Runs on one thread: a client has nothing to gain from a second, and a hand-off between CPUs
+/// costs more than most of what it does.
+fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::local_io(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(command);
+    // A thread that waits for a terminal or pipe is left behind: it has nothing to lose.
+    runtime.shutdown_background();
+    result
+}
+
+/// Help and version go to stdout; a mistake to stderr, as JSON if that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args()
+        .collect::<Vec<_>>()
+        .windows(2)
+        .any(|two| two[0] == "--output" && two[1] == "json")
+        || std::env::args().any(|arg| arg == "--output=json");
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {}
+        _ if json => {
+            let text = error.render().to_string();
+            let mut lines = text
+                .lines()
+                .map(|line| line.trim().trim_start_matches("error: "))
+                .filter(|line| !line.is_empty());
+            let message = lines.next().unwrap_or("wrong usage").to_owned();
+            Failure::usage(message)
+                .hint("see --help")
+                .print(Format::Json);
+            return ExitCode::from(Exit::Usage as u8);
+        }
+        _ => {}
+    }
+    // Nobody is left to tell if the terminal is gone.
+    let _ = error.print();
+    ExitCode::from(error.exit_code() as u8)
+}

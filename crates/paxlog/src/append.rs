@@ -1,0 +1,423 @@
+//! `paxlog append`: lines, a whole file or JSON through one appender.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use paxlog_client::{Appender, AppenderOptions, Completion, Durability, Receipt, Record, Summary};
+use serde_json::json;
+
+use crate::cli::{DeadlineArg, Global};
+use crate::connect;
+use crate::failure::Failure;
+use crate::input::{self, As, Chunks};
+use crate::interrupt::Interrupt;
+use crate::output::{self, Format, Stdout};
+use crate::time;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  paxlog append notes -m 'hello'                 one record
+  paxlog append notes book.txt                   a record a line
+  some-program | paxlog append events            as it comes
+  paxlog append blobs photo.jpg --as whole       a record
+  paxlog append events in.jsonl --as json        {\"key\":…,\"headers\":[[\"k\",\"v\"]],\"payload\":…} a line
+  find . -print0 | paxlog append names -0        a record between NULs
+
+A record is the bytes between line feeds, a carriage return included; an unterminated last line is a
+record too. A line over 1 MiB is refused with its number; the lines before it stand. Receipts mean: on disk
+on a majority of the replicas.")]
+pub(crate) struct AppendArgs {
+    /// The log; made at the first append if the cluster allows it.
+    log: String,
+    /// The input; `-` or nothing is stdin.
+    #[arg(conflicts_with = "messages")]
+    file: Option<PathBuf>,
+    /// Append this text as one record; may be given several times.
+    #[arg(
+        short = 'm',
+        long = "message",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
+    messages: Vec<String>,
+    /// How the input becomes records.
+    #[arg(long = "as", value_enum, default_value = "lines", value_name = "FORM")]
+    how: As,
+    /// Records end with NUL instead of a line feed.
+    #[arg(short = '0', long = "null")]
+    nul: bool,
+    /// Append under this name: the cluster knows a repeated batch of it again, and a newer one of
+    /// the same name shuts out an older.
+    #[arg(long, value_name = "NAME")]
+    producer: Option<String>,
+    /// How long a batch waits for more records before it is sent.
+    #[arg(long, default_value = "0s", value_parser = time::parse_duration, value_name = "DURATION")]
+    linger: Duration,
+    #[command(flatten)]
+    deadline: DeadlineArg,
+    /// Print a receipt for each batch.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// How long the receipts under way may still take after Ctrl-C.
+const INTERRUPTED_WAIT: Duration = Duration::from_secs(1);
+
+/// Records given to the appender in one call, at most: one receipt each call.
+const RECORDS_PER_APPEND: usize = 1024;
+/// Their bytes, at most.
+const BYTES_PER_APPEND: usize = 512 << 10;
+
+pub(crate) async fn append(global: &Global, args: AppendArgs) -> Result<(), Failure> {
+    // Everything that can be wrong here is found before anything is sent.
+    let (chunks, length) = if args.messages.is_empty() {
+        let input = input::open(args.file.as_deref())?;
+        if input.length.is_none() && std::io::stdin().is_terminal() && args.file.is_none() {
+            output::note("reading records from the terminal, one a line; Ctrl-D ends");
+        }
+        let length = input.length;
+        (input::start(input, args.how, args.nul), length)
+    } else {
+        (texts(args.messages), None)
+    };
+    let interrupt = Interrupt::watch();
+    let deadline = args.deadline.deadline;
+    let client = connect::connect(global, deadline).await?;
+    let options = AppenderOptions {
+        producer: args.producer,
+        linger: args.linger,
+        deadline,
+        ..AppenderOptions::default()
+    };
+    let appender = tokio::select! {
+        appender = client.appender(&args.log, options) => appender?,
+        () = interrupt.wait() => return Err(Failure::interrupted()),
+    };
+    let run = Run {
+        log: args.log,
+        format: global.output,
+        verbose: args.verbose,
+        progress: progress(length, args.verbose),
+        stdout: Stdout::new(),
+    };
+    run.all(&appender, chunks, &interrupt).await
+}
+
+/// `-m`: as if it had been read.
+fn texts(messages: Vec<String>) -> Chunks {
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let input_bytes = messages.iter().map(|m| m.len() as u64).sum();
+    let records = messages.into_iter().map(Record::new).collect();
+    sender
+        .try_send(Ok(input::Chunk {
+            records,
+            input_bytes,
+        }))
+        .expect("the channel is new and has room");
+    receiver
+}
+
+fn progress(length: Option<u64>, verbose: bool) -> ProgressBar {
+    if verbose || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(8));
+    let template = match length {
+        Some(_) => "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}",
+        None => "{spinner} {bytes}  {bytes_per_sec}  {msg}",
+    };
+    bar.set_style(
+        ProgressStyle::with_template(template).expect("a constant template that is tested"),
+    );
+    bar
+}
+
+struct Run {
+    log: String,
+    format: Format,
+    verbose: bool,
+    progress: ProgressBar,
+    stdout: Stdout,
+}
+
+impl Run {
+    async fn all(
+        mut self,
+        appender: &Appender,
+        mut chunks: Chunks,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        let mut failure: Option<Failure> = None;
+        let mut ends: Vec<Completion> = Vec::new();
+        // Appends under way, by tag: `0..tag` were given, `ended` of them have ended.
+        let (mut tag, mut ended) = (0_u64, 0_u64);
+        let mut interrupted = false;
+        'input: loop {
+            let chunk = tokio::select! {
+                chunk = chunks.recv() => chunk,
+                () = appender.completions(&mut ends), if ended < tag => {
+                    ended += self.receipts(&mut ends, &mut failure)?;
+                    if failure.is_some() { break; }
+                    continue;
+                }
+                () = interrupt.wait() => { interrupted = true; break; }
+            };
+            let chunk = match chunk {
+                None => break,
+                Some(Err(error)) => {
+                    failure = Some(error);
+                    break;
+                }
+                Some(Ok(chunk)) => chunk,
+            };
+            self.progress.inc(chunk.input_bytes);
+            for records in split(chunk.records) {
+                // The window may be full: receipts and Ctrl-C must be heard meanwhile.
+                let append = appender.append_tagged(records, tag);
+                tokio::pin!(append);
+                loop {
+                    tokio::select! {
+                        result = &mut append => {
+                            if let Err(error) = result {
+                                failure = Some(error.into());
+                                break 'input;
+                            }
+                            tag += 1;
+                            break;
+                        }
+                        () = appender.completions(&mut ends), if ended < tag => {
+                            ended += self.receipts(&mut ends, &mut failure)?;
+                            if failure.is_some() { break 'input; }
+                        }
+                        () = interrupt.wait() => { interrupted = true; break 'input; }
+                    }
+                }
+            }
+        }
+        while ended < tag {
+            let wait = async {
+                match interrupted {
+                    true => tokio::time::sleep(INTERRUPTED_WAIT).await,
+                    false => interrupt.wait().await,
+                }
+            };
+            tokio::select! {
+                () = appender.completions(&mut ends) => ended += self.receipts(&mut ends, &mut failure)?,
+                () = wait, if !interrupted => interrupted = true,
+                () = tokio::time::sleep(INTERRUPTED_WAIT), if interrupted => break,
+            }
+        }
+        self.progress.finish_and_clear();
+        let mut summary = appender.summary();
+        // What has not ended by now is not known.
+        if interrupted {
+            summary.unknown = summary.unknown.max(summary.pending);
+        }
+        self.summary(&summary, interrupted)?;
+        match failure {
+            Some(failure) => Err(failure
+                .fact("records", summary.records)
+                .fact("unknown", summary.unknown)),
+            None if interrupted => Err(Failure::interrupted()
+                .fact("records", summary.records)
+                .fact("unknown", summary.unknown)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of ends, and of the first error among them. Returns how many there were.
+    fn receipts(
+        &mut self,
+        ends: &mut Vec<Completion>,
+        failure: &mut Option<Failure>,
+    ) -> Result<u64, Failure> {
+        let count = ends.len() as u64;
+        for end in ends.drain(..) {
+            match end.result {
+                Ok(receipt) if self.verbose => self.receipt(&receipt)?,
+                Ok(_) => {}
+                Err(error) => {
+                    failure.get_or_insert_with(|| error.into());
+                }
+            }
+        }
+        if self.verbose {
+            self.stdout.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn receipt(&mut self, receipt: &Receipt) -> Result<(), Failure> {
+        let at = time::format_ns(receipt.timestamp);
+        match self.format {
+            Format::Json => self.stdout.json(&json!({
+                "log": self.log,
+                "start": receipt.start,
+                "end": receipt.end,
+                "timestamp": at,
+                "tail": receipt.tail,
+                "version": receipt.version,
+                "durability": durability(receipt.durability),
+                "duplicate": receipt.duplicate,
+            })),
+            Format::Text => {
+                let duplicate = if receipt.duplicate {
+                    ", was there already"
+                } else {
+                    ""
+                };
+                self.stdout.line(&format!(
+                    "{}..{} at {at}{duplicate}",
+                    receipt.start, receipt.end
+                ))
+            }
+        }
+    }
+
+    fn summary(&mut self, summary: &Summary, interrupted: bool) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self
+                .stdout
+                .json(&summary_json(&self.log, summary, interrupted))?,
+            Format::Text => self
+                .stdout
+                .line(&summary_text(&self.log, summary, interrupted))?,
+        }
+        self.stdout.flush()
+    }
+}
+
+/// In calls of a size that keeps many in flight.
+fn split(records: Vec<Record>) -> impl Iterator<Item = Vec<Record>> {
+    let mut records = records.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        while let Some(record) = records.peek() {
+            let next = record.encoded_len();
+            if !part.is_empty()
+                && (part.len() == RECORDS_PER_APPEND || bytes + next > BYTES_PER_APPEND)
+            {
+                break;
+            }
+            bytes += next;
+            part.extend(records.next());
+        }
+        Some(part).filter(|p| !p.is_empty())
+    })
+}
+
+fn summary_json(log: &str, summary: &Summary, interrupted: bool) -> serde_json::Value {
+    let mut value = json!({
+        "log": log,
+        "start": summary.start,
+        "end": summary.end,
+        "records": summary.records,
+        "bytes": summary.bytes,
+        "timestamp": summary.timestamp.map(time::format_ns),
+        "durability": durability(Durability::Majority),
+    });
+    for (key, count) in [("unknown", summary.unknown), ("refused", summary.refused)] {
+        if count > 0 || (interrupted && key == "unknown") {
+            value[key] = count.into();
+        }
+    }
+    if interrupted {
+        value["interrupted"] = true.into();
+    }
+    value
+}
+
+fn summary_text(log: &str, summary: &Summary, interrupted: bool) -> String {
+    let mut text = match (summary.start, summary.end, summary.timestamp) {
+        (Some(start), Some(end), Some(timestamp)) => format!(
+            "{log} {start}..{end}: {} {} ({}) durable on a majority at {}",
+            time::thousands(summary.records),
+            if summary.records == 1 {
+                "record"
+            } else {
+                "records"
+            },
+            time::human_bytes(summary.bytes),
+            time::format_ns(timestamp),
+        ),
+        _ => format!("{log}: nothing appended"),
+    };
+    if summary.unknown > 0 {
+        text.push_str(&format!(
+            "; of {} more the outcome is unknown",
+            time::thousands(summary.unknown)
+        ));
+    }
+    if summary.refused > 0 {
+        text.push_str(&format!("; {} refused", time::thousands(summary.refused)));
+    }
+    if interrupted {
+        text.push_str("; interrupted");
+    }
+    text
+}
+
+fn durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Majority => "majority",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_templates_are_sound() {
+        for template in [
+            "{wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}",
+            "{spinner} {bytes}  {bytes_per_sec}  {msg}",
+        ] {
+            ProgressStyle::with_template(template).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_summary_has_the_keys_promised_and_says_what_is_unknown() {
+        let summary = Summary {
+            start: Some(3),
+            end: Some(5),
+            records: 2,
+            bytes: 10,
+            timestamp: Some(1),
+            ..Summary::default()
+        };
+        assert_eq!(
+            summary_json("notes", &summary, false),
+            json!({"log": "notes", "start": 3, "end": 5, "records": 2, "bytes": 10,
+                   "timestamp": "1970-01-01T00:00:00.000000001Z", "durability": "majority"})
+        );
+        let cut = Summary {
+            unknown: 7,
+            ..Summary::default()
+        };
+        assert_eq!(summary_json("notes", &cut, true)["unknown"], 7);
+        assert_eq!(
+            summary_text("notes", &cut, true),
+            "notes: nothing appended; of 7 more the outcome is unknown; interrupted"
+        );
+    }
+
+    #[test]
+    fn records_go_in_calls_of_bounded_size_and_in_order() {
+        let records: Vec<Record> = (0..3000).map(|i| Record::new(i.to_string())).collect();
+        let parts: Vec<Vec<Record>> = split(records.clone()).collect();
+        assert_eq!(parts.len(), 3);
+        assert_eq!(parts.concat(), records);
+        let large = vec![Record::new(vec![0; 1 << 20]); 3];
+        assert_eq!(
+            split(large).count(),
+            3,
+            "one that is over the size goes alone"
+        );
+    }
+}

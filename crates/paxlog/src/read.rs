@@ -1,0 +1,88 @@
+//! `paxlog read`: a log, or a part of it, up to the tail seen at the start.
+
+use clap::Args;
+use paxlog_client::{Consistency, ReadOptions};
+
+use crate::cli::{DeadlineArg, Global};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::Stdout;
+use crate::print::{As, Printer};
+use crate::{connect, position, time};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  paxlog read notes                              all of it, a line a record
+  paxlog read notes --from 1000 -n 10            ten records from offset 1000
+  paxlog read notes --from tail-5 --output json  the last five, with offset, time, key and headers
+  paxlog read blobs --from 7 -n 1 --as raw > photo.jpg
+
+`read` ends at the tail it sees when it starts; `paxlog tail -f` goes on.")]
+pub(crate) struct ReadArgs {
+    /// The log.
+    log: String,
+    /// Where to begin: first, tail, an offset, tail-N or @TIME (RFC 3339).
+    #[arg(
+        long,
+        default_value = "first",
+        value_name = "PLACE",
+        allow_hyphen_values = true
+    )]
+    from: String,
+    /// At most so many records.
+    #[arg(short = 'n', long = "records", value_name = "N")]
+    records: Option<u64>,
+    /// End before the first record of this time or later (RFC 3339).
+    #[arg(long, value_parser = time::parse_ns, value_name = "TIME")]
+    until: Option<u64>,
+    /// How records are printed [default: lines, or json with --output json].
+    #[arg(long = "as", value_enum, value_name = "FORM")]
+    form: Option<As>,
+    /// Print NUL after each record instead of a line feed.
+    #[arg(short = '0', long = "null")]
+    nul: bool,
+    /// See everything that was acknowledged before: the leader answers.
+    #[arg(long)]
+    linearizable: bool,
+    #[command(flatten)]
+    deadline: DeadlineArg,
+}
+
+pub(crate) async fn read(global: &Global, args: ReadArgs) -> Result<(), Failure> {
+    let from = position::parse(&args.from)?;
+    if args.records == Some(0) {
+        return Ok(());
+    }
+    let options = ReadOptions {
+        max_records: args.records.unwrap_or(0),
+        until: args.until.unwrap_or(0),
+        consistency: match args.linearizable {
+            true => Consistency::Linearizable,
+            false => Consistency::Local,
+        },
+        ..ReadOptions::default()
+    };
+    let interrupt = Interrupt::watch();
+    let client = connect::connect(global, args.deadline.deadline).await?;
+    let mut reader = client.read(&args.log, from, options).await?;
+    let printer = Printer::new(args.form, global.output, args.nul);
+    let mut out = Stdout::new();
+    loop {
+        let batch = tokio::select! {
+            batch = reader.next_batch() => batch,
+            () = interrupt.wait() => {
+                out.flush()?;
+                return Err(Failure::interrupted());
+            }
+        };
+        match batch {
+            Ok(Some(batch)) => printer.batch(&mut out, &batch)?,
+            Ok(None) => return out.flush(),
+            Err(error) => {
+                // What was read is good.
+                out.flush()?;
+                return Err(error.into());
+            }
+        }
+    }
+}

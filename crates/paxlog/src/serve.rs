@@ -1,0 +1,180 @@
+//! `paxlog serve`: one replica.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use paxlog_server::config::{self, Config, Overrides};
+
+use crate::failure::Failure;
+use crate::{output, replica};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  paxlog serve --config /etc/paxlog/r1.toml
+  paxlog serve --config r1.toml --listen-metrics 127.0.0.1:9401
+  PAXLOG_DATA_DIR=/srv/paxlog paxlog serve --config r1.toml
+  paxlog serve --print-sample > r1.toml")]
+pub(crate) struct ServeArgs {
+    /// Print a config file with every key explained, and do nothing else.
+    #[arg(long)]
+    print_sample: bool,
+    /// Stop when stdin ends, so that a replica goes with its parent process.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// The config file, and every one of its keys as a flag and a variable.
+#[derive(Args)]
+pub(crate) struct ConfigArgs {
+    /// The config file (TOML).
+    #[arg(long, env = "PAXLOG_CONFIG", value_name = "FILE", hide_env = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    keys: Keys,
+}
+
+#[derive(Args)]
+#[command(
+    next_help_heading = "Keys of the config file (each also a variable: PAXLOG_LISTEN_CLIENTS …)"
+)]
+struct Keys {
+    /// The cluster's id, 32 hex digits.
+    #[arg(long, env = "PAXLOG_CLUSTER", value_name = "ID", hide_env = true)]
+    cluster: Option<String>,
+    /// This replica's id.
+    #[arg(long, env = "PAXLOG_REPLICA", value_name = "N", hide_env = true, value_parser = clap::value_parser!(u16).range(1..))]
+    replica: Option<u16>,
+    /// The directory that `paxlog format` made.
+    #[arg(long, env = "PAXLOG_DATA_DIR", value_name = "DIR", hide_env = true)]
+    data_dir: Option<PathBuf>,
+    /// UDP address for clients.
+    #[arg(
+        long,
+        env = "PAXLOG_LISTEN_CLIENTS",
+        value_name = "ADDRESS",
+        hide_env = true
+    )]
+    listen_clients: Option<String>,
+    /// UDP address for the other replicas.
+    #[arg(
+        long,
+        env = "PAXLOG_LISTEN_REPLICAS",
+        value_name = "ADDRESS",
+        hide_env = true
+    )]
+    listen_replicas: Option<String>,
+    /// TCP address for /metrics, /livez, /readyz and /status.
+    #[arg(
+        long,
+        env = "PAXLOG_LISTEN_METRICS",
+        value_name = "ADDRESS",
+        hide_env = true
+    )]
+    listen_metrics: Option<String>,
+    /// Addresses that clients are told, separated by commas.
+    #[arg(
+        long,
+        env = "PAXLOG_ADVERTISE_CLIENTS",
+        value_name = "ADDRESS,…",
+        hide_env = true,
+        value_delimiter = ','
+    )]
+    advertise_clients: Option<Vec<String>>,
+    /// One member of the group; give all, or separate them by semicolons.
+    #[arg(
+        long = "member",
+        env = "PAXLOG_MEMBERS",
+        value_name = "ID=ADDRESS,…",
+        hide_env = true,
+        value_delimiter = ';'
+    )]
+    members: Option<Vec<String>>,
+    /// The certificate authority's PEM file.
+    #[arg(long, env = "PAXLOG_TLS_CA", value_name = "FILE", hide_env = true)]
+    tls_ca: Option<PathBuf>,
+    /// This replica's certificate.
+    #[arg(long, env = "PAXLOG_TLS_CERT", value_name = "FILE", hide_env = true)]
+    tls_cert: Option<PathBuf>,
+    /// This replica's key.
+    #[arg(long, env = "PAXLOG_TLS_KEY", value_name = "FILE", hide_env = true)]
+    tls_key: Option<PathBuf>,
+    /// Size of one write-ahead log segment.
+    #[arg(
+        long,
+        env = "PAXLOG_WAL_SEGMENT_BYTES",
+        value_name = "SIZE",
+        hide_env = true
+    )]
+    wal_segment_bytes: Option<String>,
+    /// How often a leader lets itself be heard.
+    #[arg(
+        long,
+        env = "PAXLOG_TIMING_HEARTBEAT",
+        value_name = "DURATION",
+        hide_env = true
+    )]
+    timing_heartbeat: Option<String>,
+    /// A sync longer than this is a stalled disk.
+    #[arg(
+        long,
+        env = "PAXLOG_TIMING_STALL",
+        value_name = "DURATION",
+        hide_env = true
+    )]
+    timing_stall: Option<String>,
+    /// Whether an append to an unknown name creates the log.
+    #[arg(
+        long,
+        env = "PAXLOG_LOGS_CREATE_ON_APPEND",
+        value_name = "BOOL",
+        hide_env = true
+    )]
+    logs_create_on_append: Option<bool>,
+}
+
+impl ConfigArgs {
+    /// The configuration: the file, with flags and variables over it.
+    pub(crate) fn load(self) -> Result<Config, Failure> {
+        let keys = self.keys;
+        let overrides = Overrides {
+            cluster: keys.cluster,
+            replica: keys.replica,
+            data_dir: keys.data_dir,
+            listen_clients: keys.listen_clients,
+            listen_replicas: keys.listen_replicas,
+            listen_metrics: keys.listen_metrics,
+            advertise_clients: keys.advertise_clients,
+            members: keys.members,
+            tls_ca: keys.tls_ca,
+            tls_cert: keys.tls_cert,
+            tls_key: keys.tls_key,
+            wal_segment_bytes: keys.wal_segment_bytes,
+            timing_heartbeat: keys.timing_heartbeat,
+            timing_stall: keys.timing_stall,
+            logs_create_on_append: keys.logs_create_on_append,
+        };
+        Config::load(self.config.as_deref(), &overrides).map_err(|error| {
+            let hint = match &error {
+                config::ConfigError::Missing { .. } if self.config.is_none() => {
+                    "give a file with --config, or see `paxlog serve --print-sample`"
+                }
+                _ => "`paxlog serve --print-sample` shows every key",
+            };
+            Failure::usage(error.to_string()).hint(hint)
+        })
+    }
+}
+
+/// How long a replica may take to hand over and close its log once it was asked to stop.
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
+
+pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
+    if args.print_sample {
+        return output::print_line(config::SAMPLE.trim_end());
+    }
+    let config = args.config.load()?;
+    replica::run_one(&config, args.until_stdin_ends)
+}

@@ -1,0 +1,38 @@
+//! `paxlog trim`: gives up what is old.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::{DeadlineArg, Global};
+use crate::connect;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  paxlog trim notes 1000               records 0..1000 are given up; 1000 is kept")]
+pub(crate) struct TrimArgs {
+    /// The log.
+    log: String,
+    /// The first offset to keep.
+    to: u64,
+    #[command(flatten)]
+    deadline: DeadlineArg,
+}
+
+pub(crate) async fn trim(global: &Global, args: TrimArgs) -> Result<(), Failure> {
+    let client = connect::connect(global, args.deadline.deadline).await?;
+    let trimmed = client.trim(&args.log, args.to).await?;
+    match global.output {
+        Format::Json => output::print_json(&json!({
+            "log": args.log,
+            "trim_point": trimmed.trim_point,
+            "tail": trimmed.tail,
+            "version": trimmed.version,
+        })),
+        Format::Text => output::print_line(&format!(
+            "{} now begins at {} and ends at {}",
+            args.log, trimmed.trim_point, trimmed.tail
+        )),
+    }
+}
