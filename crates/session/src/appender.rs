@@ -305,9 +305,12 @@ impl Appender {
         if !self.batch.builder.is_empty() {
             let lingered = self.batch.opened.saturating_add(self.config.linger) <= now
                 && self.config.linger > 0;
-            let due = self.batch.due || lingered;
+            self.batch.due |= lingered;
             let late = self.batch.deadline <= now;
-            if late || (due && self.pipeline.has_room()) || self.pipeline.closed.is_some() {
+            if late
+                || (self.batch.due && self.pipeline.has_room())
+                || self.pipeline.closed.is_some()
+            {
                 self.close_batch(now);
             }
         }

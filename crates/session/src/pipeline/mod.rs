@@ -315,6 +315,7 @@ impl<P> Pipeline<P> {
         if self.closed.is_some() {
             return;
         }
+        debug_assert!(self.is_consistent());
         self.report();
         self.expire(now);
         self.reconsider_forgotten();
@@ -381,13 +382,15 @@ impl<P> Pipeline<P> {
                 false if item.open() && !settles => OutcomeFact::Unknown,
                 false => OutcomeFact::NotApplied,
             };
-            self.tell(
-                item.owner.take(),
-                Error {
+            let result = match item.result.take() {
+                Some(result) if index != at => result,
+                _ => Err(Error {
                     outcome,
                     ..error.clone()
-                },
-            );
+                }),
+            };
+            self.settled
+                .extend(item.owner.take().map(|owner| Settled { owner, result }));
         }
         self.queue = kept;
         self.break_stream(error);
@@ -508,24 +511,16 @@ impl<P> Pipeline<P> {
             return;
         }
         self.forgotten = false;
-        if self.queue.range(..self.numbered).any(|item| item.doubt) {
+        let mut numbered = self.queue.range(..self.numbered);
+        if numbered.any(|item| item.doubt || item.result.is_some()) {
             let error = Error::new(
                 Code::DedupExpired,
                 "the cluster forgot this producer: read the log to see whether the records are there",
             );
-            let owned = self
-                .queue
-                .range(..self.numbered)
-                .position(|item| item.owner.is_some());
-            match owned {
-                Some(first) => self.end_epoch(first, error),
-                None => {
-                    while self.numbered > 0 {
-                        self.pop_front();
-                    }
-                    self.reopen();
-                }
-            }
+            let mut numbered = self.queue.range(..self.numbered);
+            let owned = numbered.position(|item| item.owner.is_some() && item.result.is_none());
+            // Even if only what was reported before is in doubt, nothing behind it may follow it now.
+            self.end_epoch(owned.unwrap_or(0), error);
             return;
         }
         for item in self.queue.range_mut(..self.numbered) {
@@ -568,6 +563,18 @@ impl<P> Pipeline<P> {
                 self.link.worked();
             }
         }
+    }
+
+    /// The first `numbered` items have the sequences before the next one, and no others have any.
+    fn is_consistent(&self) -> bool {
+        let first = self.next_sequence - self.numbered as u64;
+        self.queue
+            .iter()
+            .enumerate()
+            .all(|(at, item)| match item.sequence {
+                Some(sequence) => at < self.numbered && sequence == first + at as u64,
+                None => at >= self.numbered,
+            })
     }
 
     fn position(&self, serial: u64) -> Option<usize> {

@@ -34,6 +34,14 @@ impl<P> Pipeline<P> {
                 None => 0,
                 Some(name) => match self.logs.get(name) {
                     Some(&log) => log,
+                    // While it is made, no lookup may find it: the making uses sequence 0.
+                    None if self
+                        .target
+                        .as_ref()
+                        .is_some_and(|target| target.name == name) =>
+                    {
+                        return;
+                    }
                     None => {
                         let name = name.to_owned();
                         self.ask_log(stream, name);
