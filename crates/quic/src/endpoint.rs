@@ -29,6 +29,8 @@ const HANDSHAKES_BEFORE_RETRY: usize = 128;
 const INCOMING_BYTES_MAX: u64 = 64 << 10;
 /// The same for all of them together.
 const INCOMING_BYTES_TOTAL_MAX: u64 = 16 << 20;
+/// Handshakes under way, from which on failed ones are logged only at debug level.
+const REFUSALS_LOGGED: usize = 16;
 /// Accepted connections that nobody took yet.
 const ACCEPTED_MAX: usize = 64;
 
@@ -234,8 +236,12 @@ async fn accept_all(
             match admitted {
                 // Gone if the owner stopped accepting: then the connection closes by being dropped.
                 Ok(connection) => drop(accepted.send(connection).await),
+                // A flood must not fill the log too.
+                Err(error) if under_way < REFUSALS_LOGGED => {
+                    tracing::warn!(plane = ?endpoint.plane, peer = %address, "refused a connection: {error}");
+                }
                 Err(error) => {
-                    tracing::warn!(plane = ?endpoint.plane, peer = %address, "refused a connection: {error}")
+                    tracing::debug!(plane = ?endpoint.plane, peer = %address, "refused a connection: {error}");
                 }
             }
         });

@@ -162,3 +162,50 @@ impl Controller for LiddedController {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_stays_below_the_lid_and_the_lid_only_falls() {
+        let lid = Lid::new(256 << 10);
+        let factory = Arc::new(Lidded {
+            lid: lid.clone(),
+            cubic: Arc::new(cubic()),
+        });
+        let mut controller = factory.build(Instant::now(), 1_200);
+        assert_eq!(controller.window(), INITIAL_WINDOW_BYTES);
+        lid.lower_to(40_000);
+        assert_eq!(
+            (controller.window(), controller.initial_window()),
+            (40_000, 40_000)
+        );
+        assert_eq!(controller.clone_box().window(), 40_000);
+        lid.lower_to(1 << 30);
+        assert_eq!(controller.window(), 40_000);
+        lid.lower_to(0);
+        assert_eq!(controller.window(), LID_BYTES_MIN);
+        // What the controller below thinks still counts.
+        let now = Instant::now();
+        controller.on_congestion_event(now, now, true, 1_200);
+        assert!(controller.window() <= LID_BYTES_MIN);
+    }
+
+    #[test]
+    fn settings_are_those_of_the_design() {
+        let text = format!(
+            "{:?}",
+            transport(Plane::Replicas, &Tuning::of(Plane::Replicas), &Lid::new(1))
+        );
+        for expected in [
+            "upper_bound: 6500",
+            "enable_segmentation_offload: true",
+            "datagram_receive_buffer_size: None",
+        ] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        // Ten segments of the largest size must fit one call.
+        assert!(usize::from(Tuning::of(Plane::Clients).mtu_bytes_max) * 10 <= 65_507);
+    }
+}

@@ -18,6 +18,8 @@ mod events;
 mod greeting;
 mod outbox;
 mod peer;
+mod reader;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -5,29 +5,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use paxlog_paxos::{Class, ClusterId, Incarnation, ReplicaId};
-use paxlog_wire::replica::{LinkOpen, Purpose, ReplicaHello, decode_envelope};
-use paxlog_wire::{Code, FrameLimits, decode};
-use tokio::sync::{Semaphore, mpsc};
+use paxlog_paxos::Class;
+use paxlog_wire::Code;
+use paxlog_wire::replica::Purpose;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::LinkStatus;
 use super::backoff::Backoff;
-use super::events::{Current, EventSender, LinkEvent, WAITING_BYTES_MAX};
+use super::events::{Current, EventSender, LinkEvent};
 use super::greeting::{Established, Ourselves, introduce};
 use super::outbox::Outbox;
+use super::reader::Reader;
+use super::writer::write;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::failure::PeerError;
-use crate::framed::{FrameReceiver, FrameSender, ReceiveError, SendError};
 use crate::tls::Expect;
 
-/// How long a stream may be open before it says which link it belongs to.
-const OPENING_PATIENCE: Duration = Duration::from_secs(3);
 /// A connection that lasted so long was a good one: the next attempt comes at once.
 const LASTED: Duration = Duration::from_secs(1);
-/// Priority of the accepts stream over catch-up, which has 0.
-const ACCEPTS_PRIORITY: i32 = 1;
 /// Connections that wait for the keeper.
 const MAILBOX_MAX: usize = 4;
 
@@ -106,7 +103,7 @@ impl Peer {
     }
 
     /// Which streams a connection has, and the link that counts on it.
-    fn of(&self, purpose: Purpose) -> (&[Class], &Current) {
+    pub(super) fn of(&self, purpose: Purpose) -> (&[Class], &Current) {
         match purpose {
             Purpose::Control => (&[Class::Control], &self.control_link),
             Purpose::Accepts => (&[Class::Accepts, Class::CatchUp], &self.accepts_link),
@@ -296,159 +293,25 @@ impl Keeper {
     }
 
     /// The tasks of one connection; when one ends, the connection is of no more use.
-    fn attend(self: &Arc<Self>, established: &Established) -> JoinSet<PeerError> {
+    fn attend(&self, established: &Established) -> JoinSet<PeerError> {
+        let Established { connection, hello } = established;
         let mut tasks = JoinSet::new();
-        let purpose = established.hello.purpose;
-        for class in self.peer.of(purpose).0 {
-            let (keeper, connection, link) = (
-                self.clone(),
-                established.connection.clone(),
-                established.hello.link,
-            );
-            let class = *class;
-            tasks.spawn(async move { keeper.write(connection, link, class).await });
+        for class in self.peer.of(hello.purpose).0 {
+            tasks.spawn(write(
+                self.peer.clone(),
+                connection.clone(),
+                hello.link,
+                *class,
+            ));
         }
-        let (keeper, connection, hello) = (
-            self.clone(),
-            established.connection.clone(),
-            established.hello.clone(),
+        let reader = Reader::new(
+            self.peer.clone(),
+            connection.clone(),
+            hello.clone(),
+            self.events.clone(),
         );
-        tasks.spawn(async move { keeper.read_all(connection, hello).await });
+        tasks.spawn(reader.run());
         tasks
-    }
-
-    /// Writes one stream: what was flushed since the last write goes in one.
-    async fn write(&self, connection: Connection, link: u64, class: Class) -> PeerError {
-        let address = connection.address();
-        let lost = |why: String| PeerError::Lost { address, why };
-        let outbox = self.peer.outbox(class);
-        let opened = async {
-            let mut sender = connection.open_uni().await?;
-            if class == Class::Accepts {
-                sender.set_priority(ACCEPTS_PRIORITY);
-            }
-            sender
-                .send(&LinkOpen {
-                    link,
-                    stream: class as u64,
-                })
-                .await?;
-            Ok::<FrameSender, SendError>(sender)
-        };
-        let written = async {
-            let mut sender = opened.await?;
-            let mut chunks = Vec::new();
-            loop {
-                outbox.take(&mut chunks).await;
-                sender.write_chunks(&mut chunks).await?;
-            }
-        };
-        let ended: Result<(), SendError> = tokio::select! {
-            ended = written => ended,
-            () = outbox.overflow() => return lost("it does not take what we send".to_owned()),
-        };
-        match ended {
-            Err(SendError::Lost(error)) => error,
-            Err(error @ (SendError::Stopped(_) | SendError::Finished | SendError::Encode(_))) => {
-                lost(error.to_string())
-            }
-            Ok(()) => lost("the stream ended".to_owned()),
-        }
-    }
-
-    /// Reads as many streams as the connection's purpose has.
-    async fn read_all(self: &Arc<Self>, connection: Connection, hello: ReplicaHello) -> PeerError {
-        let address = connection.address();
-        let limits = match hello.purpose {
-            Purpose::Control => FrameLimits {
-                body_bytes_max: 0,
-                ..FrameLimits::REPLICA
-            },
-            Purpose::Accepts => FrameLimits::REPLICA,
-        };
-        let streams_max = self.peer.of(hello.purpose).0.len();
-        let credit = Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize));
-        let mut streams = JoinSet::new();
-        let mut opened = 0;
-        loop {
-            tokio::select! {
-                Some(ended) = streams.join_next() => {
-                    let why = ended.unwrap_or_else(|error| error.to_string());
-                    connection.close(Code::Invalid, &why);
-                    return connection.close_reason().filter(|reason| !matches!(reason, PeerError::ClosedHere { .. }))
-                        .unwrap_or(PeerError::Lost { address, why });
-                }
-                stream = connection.accept_uni(FrameLimits::FIRST) => match stream {
-                    Err(error) => return error,
-                    Ok(_) if opened == streams_max => {
-                        return PeerError::Lost { address, why: "it opened more streams than a link has".to_owned() };
-                    }
-                    Ok(receiver) => {
-                        opened += 1;
-                        let (keeper, hello, credit) = (self.clone(), hello.clone(), credit.clone());
-                        streams.spawn(async move { keeper.read(receiver, hello, limits, credit).await });
-                    }
-                },
-            }
-        }
-    }
-
-    /// Reads one stream; says why it ended.
-    async fn read(
-        &self,
-        mut receiver: FrameReceiver,
-        hello: ReplicaHello,
-        limits: FrameLimits,
-        credit: Arc<Semaphore>,
-    ) -> String {
-        let ended = |error: Result<(), ReceiveError>| match error {
-            Ok(()) => "the stream ended".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let first = match receiver.next_within(OPENING_PATIENCE).await {
-            Ok(Some(first)) => first,
-            Ok(None) => return ended(Ok(())),
-            Err(error) => return ended(Err(error)),
-        };
-        match decode::<LinkOpen>(&first) {
-            Ok(open) if open.link == hello.link => {}
-            Ok(_) => return "the stream belongs to another link".to_owned(),
-            Err(error) => return error.to_string(),
-        }
-        receiver.set_limits(limits);
-        let current = self.peer.of(hello.purpose).1;
-        loop {
-            let frame = match receiver.next().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return ended(Ok(())),
-                Err(error) => return ended(Err(error)),
-            };
-            let bytes = frame.body_len() as u32;
-            let envelope = match decode_envelope(frame) {
-                Ok(envelope) => envelope,
-                Err(error) => return error.to_string(),
-            };
-            let sender = (envelope.cluster, envelope.from, envelope.incarnation);
-            let proved = (
-                ClusterId(hello.cluster),
-                ReplicaId(hello.replica),
-                Incarnation(hello.incarnation),
-            );
-            if sender != proved {
-                return "a message names another sender than the hello".to_owned();
-            }
-            if !self
-                .peer
-                .of(hello.purpose)
-                .0
-                .contains(&envelope.message.class())
-            {
-                return "a message came on the wrong connection".to_owned();
-            }
-            self.events
-                .deliver(envelope, bytes, &credit, current, hello.link)
-                .await;
-        }
     }
 }
 

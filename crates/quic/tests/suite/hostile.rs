@@ -307,3 +307,34 @@ fn more_streams_than_allowed_are_not_opened() {
         assert!(theirs.close_reason().is_none());
     });
 }
+
+#[test]
+fn a_rush_of_connections_is_let_in() {
+    run(async {
+        let authority = authority();
+        let (server, mut acceptor) = serve(Plane::Clients, &replica(&authority, 1));
+        let endpoint = dialler(Plane::Clients, &client(&authority));
+        // Beyond the number from which on addresses must be validated first.
+        let mut rush = tokio::task::JoinSet::new();
+        for _ in 0..300 {
+            let (endpoint, address) = (endpoint.clone(), server.local_address());
+            rush.spawn(async move { endpoint.connect(address, Expect::AnyReplica).await });
+        }
+        let accepting = async {
+            let mut accepted = Vec::new();
+            while accepted.len() < 300 {
+                accepted.push(acceptor.next().await.unwrap());
+            }
+            accepted
+        };
+        let dialling = async {
+            let mut dialled = Vec::new();
+            while let Some(connection) = rush.join_next().await {
+                dialled.push(connection.unwrap().unwrap());
+            }
+            dialled
+        };
+        let (dialled, accepted) = tokio::join!(dialling, accepting);
+        assert_eq!((dialled.len(), accepted.len()), (300, 300));
+    });
+}

@@ -11,7 +11,7 @@ use paxlog_quic::{
     Acceptor, CertificateAuthority, Connection, Credentials, Endpoint, Expect, LinkEvent,
     LinkEvents, LinkPeer, Links, LinksConfig, Plane, Tuning,
 };
-use paxlog_wire::replica::{Purpose, ReplicaHello, ReplicaHelloReply};
+use paxlog_wire::replica::{Purpose, ReplicaHello, ReplicaHelloReply, StreamClass};
 use paxlog_wire::{Code, FrameLimits, decode};
 
 use crate::support::*;
@@ -521,7 +521,7 @@ fn a_message_in_anothers_name_ends_the_connection() {
                     sender
                         .push(&paxlog_wire::replica::LinkOpen {
                             link: hello.link,
-                            stream: 0,
+                            class: StreamClass::Control,
                         })
                         .unwrap();
                     sender.push_envelope(&lie).unwrap();

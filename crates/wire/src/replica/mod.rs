@@ -5,6 +5,8 @@
 
 mod envelope;
 
+use paxlog_paxos::Class;
+
 use crate::codec::{Decode, Encode};
 use crate::error::WireError;
 
@@ -66,6 +68,37 @@ pub struct ReplicaHelloReply {
 pub struct LinkOpen {
     /// The link number of the connection's hello.
     pub link: u64,
-    /// Rises with each stream that the sender opens on this link; frames of older streams are dropped.
-    pub stream: u64,
+    /// What the stream carries; a connection has one stream of each class that belongs to its purpose.
+    pub class: StreamClass,
+}
+
+/// What a stream of envelopes carries: the classes of Paxos messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum StreamClass {
+    /// On the control connection: what is small and urgent.
+    Control,
+    /// On the accepts connection: values to be accepted.
+    Accepts,
+    /// On the accepts connection: values for whoever is behind.
+    CatchUp,
+}
+
+impl From<Class> for StreamClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Control => StreamClass::Control,
+            Class::Accepts => StreamClass::Accepts,
+            Class::CatchUp => StreamClass::CatchUp,
+        }
+    }
+}
+
+impl From<StreamClass> for Class {
+    fn from(class: StreamClass) -> Self {
+        match class {
+            StreamClass::Control => Class::Control,
+            StreamClass::Accepts => Class::Accepts,
+            StreamClass::CatchUp => Class::CatchUp,
+        }
+    }
 }

@@ -114,7 +114,9 @@ fn replica_hellos_keep_their_bytes() {
     for (name, sample) in samples::replica_hello_replies() {
         message(name, sample, Flags::NONE, &[]);
     }
-    message("link_open", samples::link_open(), Flags::NONE, &[]);
+    for (name, sample) in samples::link_opens() {
+        message(name, sample, Flags::NONE, &[]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use paxlog_paxos::{
 };
 use paxlog_wire::batch::{Batch, BatchBuilder, Record};
 use paxlog_wire::client::*;
-use paxlog_wire::replica::{LinkOpen, Purpose, ReplicaHello, ReplicaHelloReply};
+use paxlog_wire::replica::{LinkOpen, Purpose, ReplicaHello, ReplicaHelloReply, StreamClass};
 use paxlog_wire::{Code, LeaderHint, WireError};
 
 const CLUSTER: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
@@ -516,8 +516,20 @@ pub(crate) fn replica_hello_replies() -> Vec<(&'static str, ReplicaHelloReply)> 
     ]
 }
 
-pub(crate) fn link_open() -> LinkOpen {
-    LinkOpen { link: 5, stream: 1 }
+pub(crate) fn link_opens() -> Vec<(&'static str, LinkOpen)> {
+    let classes = [
+        StreamClass::Control,
+        StreamClass::Accepts,
+        StreamClass::CatchUp,
+    ];
+    named(
+        classes.map(|class| LinkOpen { link: 5, class }).into(),
+        |sample| match sample.class {
+            StreamClass::Control => "link_open.control",
+            StreamClass::Accepts => "link_open.accepts",
+            StreamClass::CatchUp => "link_open.catch_up",
+        },
+    )
 }
 
 pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
