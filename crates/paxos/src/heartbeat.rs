@@ -75,6 +75,9 @@ impl Paxos {
 
     /// A heartbeat to every other member, now.
     pub(crate) fn tell_all(&mut self, now: Nanos, fx: &mut Effects) {
+        if let Post::Leader(leader) = &mut self.post {
+            leader.tell_at = None;
+        }
         let Some(members) = &self.members else { return };
         let others: Vec<ReplicaId> = members.others().collect();
         for id in others {

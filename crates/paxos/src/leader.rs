@@ -158,6 +158,8 @@ pub(crate) struct Leader {
     pub(crate) progress: BTreeMap<ReplicaId, Progress>,
     pub(crate) reads: Reads,
     pub(crate) handing: Option<Handing>,
+    /// When to tell the chosen index by a heartbeat, if no Accept carries it before.
+    pub(crate) tell_at: Option<Nanos>,
 }
 
 impl Leader {
@@ -186,6 +188,7 @@ impl Leader {
             progress: others.map(|id| (id, Progress::new(first, now))).collect(),
             reads: Reads::default(),
             handing: None,
+            tell_at: None,
         }
     }
 

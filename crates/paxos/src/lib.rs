@@ -35,6 +35,7 @@ mod reads;
 mod rng;
 mod runs;
 mod serving;
+mod status;
 mod types;
 
 pub use config::{AcceptedEntry, Config, PeerStatus, Recovered, Standing};

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::acceptor::Acceptor;
 use crate::candidate::Candidate;
-use crate::config::{Config, PeerStatus, Recovered, Standing};
+use crate::config::{Config, Recovered};
 use crate::counters::Counters;
 use crate::effect::{Effect, Effects, Role, RoleChange};
 use crate::forming::{Forming, Todo};
@@ -72,7 +72,7 @@ pub(crate) struct Known {
 pub struct Paxos {
     pub(crate) config: Config,
     /// When the last message or tick came.
-    clock: Nanos,
+    pub(crate) clock: Nanos,
     pub(crate) rng: Rng,
     pub(crate) out: Outbox,
     pub(crate) acceptor: Acceptor,
@@ -263,6 +263,9 @@ impl Paxos {
                 }
             }
         }
+        if self.tell_at().is_some_and(|at| now >= at) {
+            self.tell_all(now, fx);
+        }
         if self.stand_at.is_some_and(|at| now >= at) {
             self.stand_at = None;
             if self.may_stand(now) {
@@ -275,8 +278,18 @@ impl Paxos {
     /// When `handle_tick` wants to be called next.
     #[must_use]
     pub fn poll_timer(&self) -> Nanos {
-        self.stand_at
-            .map_or(self.next_round_at, |at| at.min(self.next_round_at))
+        let others = [self.stand_at, self.tell_at()];
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.next_round_at, Nanos::min)
+    }
+
+    fn tell_at(&self) -> Option<Nanos> {
+        match &self.post {
+            Post::Leader(leader) => leader.tell_at,
+            _ => None,
+        }
     }
 
     /// Every Persist effect with an id `<= upto` is durable.
@@ -456,136 +469,6 @@ impl Paxos {
     /// A checkpoint of everything below is durable here: values below may be dropped from now on.
     pub fn note_checkpoint(&mut self, below: Slot) {
         self.acceptor.set_chosen_below(below);
-    }
-
-    /// What this replica is.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        match &self.post {
-            Post::Follower => Role::Follower {
-                leader: self.leader().map(|(_, id)| id),
-            },
-            Post::Candidate(_) => Role::Candidate,
-            Post::Leader(leader) => Role::Leader {
-                ready: leader.ready,
-            },
-        }
-    }
-
-    /// The ballot that is led or followed, and by whom.
-    #[must_use]
-    pub fn leader(&self) -> Option<(Ballot, ReplicaId)> {
-        let ballot = match &self.post {
-            Post::Leader(leader) => Some(leader.ballot),
-            Post::Candidate(_) => None,
-            Post::Follower => self.known.map(|k| k.ballot),
-        };
-        ballot.map(|b| (b, b.replica))
-    }
-
-    /// The highest promised ballot.
-    #[must_use]
-    pub fn ballot(&self) -> Ballot {
-        self.acceptor.promised()
-    }
-
-    /// The highest chosen index this replica was told of, or reached as leader.
-    #[must_use]
-    pub fn chosen_index(&self) -> Slot {
-        let own = match &self.post {
-            Post::Leader(leader) => leader.chosen,
-            _ => Slot::ZERO,
-        };
-        own.max(self.told_index).max(self.acceptor.chosen_prefix())
-    }
-
-    /// All slots below are known chosen and held here. At opening: from where on [`Effect::Chosen`] comes.
-    #[must_use]
-    pub fn chosen_prefix(&self) -> Slot {
-        self.acceptor.chosen_prefix()
-    }
-
-    /// The voters, in order of id; empty until formed.
-    #[must_use]
-    pub fn members(&self) -> &[Member] {
-        self.members.as_ref().map_or(&[], Members::list)
-    }
-
-    /// Whether this replica votes, and if not, why.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        if self.contradicted {
-            return Standing::Contradicted;
-        }
-        match &self.forming {
-            Forming::LeftOut => Standing::NotMember,
-            _ if self.promise_may_be_lost => Standing::PromiseMayBeLost,
-            Forming::Blank { .. } | Forming::Unformed | Forming::Adopting { .. } => {
-                Standing::NotFormed
-            }
-            Forming::Formed => Standing::Voter,
-        }
-    }
-
-    /// Slots that this replica could not vouch for if it were asked now: damage took what it had accepted.
-    #[must_use]
-    pub fn unknown_slots(&self) -> &[crate::message::UnknownSlots] {
-        self.acceptor.unknown_slots()
-    }
-
-    pub(crate) fn votes(&self) -> bool {
-        self.standing() == Standing::Voter
-    }
-
-    /// What is known of the other members, in order of id, as of the last event.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        let now = self.clock;
-        let index = self.chosen_index();
-        let status = |(id, peer): (ReplicaId, &crate::peers::Peer)| {
-            let says = peer.says.as_ref();
-            let durable = match &self.post {
-                Post::Leader(leader) => leader.progress.get(&id).map(|p| p.acked),
-                _ => says.map(|s| s.durable_prefix),
-            };
-            let durable = durable.unwrap_or(Slot::ZERO);
-            PeerStatus {
-                id,
-                heard: self.peers.heard(id, now),
-                both_ways: self.peers.both_ways(id, now),
-                rtt_ns: peer.rtt_ns(),
-                disk_well: says.is_some_and(|s| s.disk_well),
-                durable,
-                lag_slots: index.since(durable),
-                applied: says.map_or(Slot::ZERO, |s| s.applied),
-                chosen_prefix: says.map_or(Slot::ZERO, |s| s.chosen_prefix),
-                lost_its_end: peer.lost_its_end,
-            }
-        };
-        self.peers.iter().map(status).collect()
-    }
-
-    /// What every member has applied and would still know to be chosen after a crash: values at and above
-    /// may be needed by one of them. 0 until all were heard in this life.
-    #[must_use]
-    pub fn min_applied_of_all_members(&self) -> Slot {
-        let own = self.applied.min(self.acceptor.durable_prefix());
-        own.min(self.peers.min_of_all(|s| s.applied.min(s.durable_prefix)))
-    }
-
-    /// How often what happened.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// Slots proposed here and not yet chosen.
-    #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        match &self.post {
-            Post::Leader(leader) => leader.next.since(leader.chosen),
-            _ => 0,
-        }
     }
 
     /// Tells the owner when the role, or who leads, is not what it was told last.

@@ -10,6 +10,8 @@ use crate::paxos::{Paxos, Post};
 use crate::serving::ReadFor;
 use crate::types::{Ballot, DiskHealth, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
 
+/// Followers hear of a chosen slot by the next Accept; when none comes, by a heartbeat after this.
+const TELL_CHOSEN_NS: Nanos = 2_000_000;
 /// How often every other replica is asked for a value that phase 1 found, ever more patiently.
 const GIVE_UP_ROUNDS: usize = 5;
 
@@ -35,6 +37,7 @@ impl Paxos {
             }
         }
         leader.enter(value);
+        leader.tell_at = None;
         let others: Vec<ReplicaId> = leader.progress.keys().copied().collect();
         for id in others {
             self.feed(now, id, fx);
@@ -143,8 +146,10 @@ impl Paxos {
         let chosen = reached.min(leader.next);
         if chosen > leader.chosen {
             leader.chosen = chosen;
+            leader.tell_at = leader.tell_at.or(Some(now + TELL_CHOSEN_NS));
             self.acceptor.tell_chosen(leader.ballot, chosen);
         }
+        let drained = leader.chosen == leader.next && leader.handing.is_some();
         self.acceptor.settle(self.out.durable(), fx);
         leader.trim(own_durable, self.config.window_bytes_max);
         let prefix = self.acceptor.chosen_prefix();
@@ -155,6 +160,9 @@ impl Paxos {
         {
             leader.ready = true;
             self.announce(fx);
+        }
+        if drained {
+            self.go_on_handing(now, fx);
         }
         self.take_over(now, fx);
     }
