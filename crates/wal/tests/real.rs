@@ -1,12 +1,14 @@
 //! The log on a directory of the operating system, with its threads.
 
+use std::io::{self, BufRead, BufReader, IoSlice, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use paxlog_wal::{
-    Disk, FormatError, FrameMeta, Health, Identity, Kind, Lsn, OpenError, Options, ReadError,
-    RealDisk, Recovered, Wal, format, identify,
+    DirLock, Disk, DiskFile, FormatError, FrameMeta, Health, Identity, Kind, Lsn, OpenError,
+    Options, ReadError, RealDisk, Recovered, Verdict, Wal, dump, format, identify, verify,
 };
 
 const ID: Identity = Identity {
@@ -318,4 +320,216 @@ fn ranges_and_heads_are_read_cold() {
         Err(ReadError::NotFound(_))
     ));
     assert!(wal.read_cold(Lsn(lsns[3].0 + 64)).is_err());
+}
+
+/// A real directory whose syncs can be made to fail.
+struct Failing {
+    disk: RealDisk,
+    fail: Arc<AtomicBool>,
+}
+
+struct FailingFile {
+    file: Arc<dyn DiskFile>,
+    fail: Arc<AtomicBool>,
+}
+
+impl Failing {
+    fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(FailingFile {
+            file,
+            fail: self.fail.clone(),
+        })
+    }
+}
+
+impl Disk for Failing {
+    fn lock(&self) -> io::Result<Box<dyn DirLock>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list()
+    }
+
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.create(name, bytes).map(|f| self.wrap(f))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(name).map(|f| self.wrap(f))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+}
+
+impl DiskFile for FailingFile {
+    fn bytes(&self) -> u64 {
+        self.file.bytes()
+    }
+
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.file.write_at(offset, parts)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, buffer)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.fail.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the device is gone"));
+        }
+        self.file.sync()
+    }
+
+    fn drop_cache(&self) {
+        self.file.drop_cache();
+    }
+
+    fn map(&self) -> io::Result<()> {
+        self.file.map()
+    }
+
+    fn view(&self, start: u64, end: u64) -> Option<Bytes> {
+        self.file.view(start, end)
+    }
+}
+
+#[test]
+fn after_a_failed_sync_nobody_opens_the_directory_while_its_pages_are_mapped() {
+    let dir = tempfile::tempdir().unwrap();
+    let fail = Arc::new(AtomicBool::new(false));
+    let disk: Arc<dyn Disk> = Arc::new(Failing {
+        disk: RealDisk::new(dir.path()).unwrap(),
+        fail: fail.clone(),
+    });
+    format(&*disk, ID).unwrap();
+    let (wal, _) = Wal::open(disk.clone(), options(1 << 20)).unwrap();
+    let good = wal.append(FrameMeta::data(0, 0, 0), &[payload(5)]).unwrap();
+    wal.wait_durable(good).unwrap();
+    let held = wal.read(good).unwrap();
+    fail.store(true, Ordering::Relaxed);
+    let bad = wal.append(FrameMeta::data(0, 1, 0), &[payload(5)]).unwrap();
+    wal.wait_durable(bad).unwrap_err();
+    assert!(matches!(wal.health(), Health::Failed(_)));
+    assert!(wal.durable() <= bad);
+    assert!(wal.append(FrameMeta::data(0, 2, 0), &[]).is_err());
+    assert_eq!(wal.read(good).unwrap(), payload(5));
+    wal.close().unwrap_err();
+    fail.store(false, Ordering::Relaxed);
+    assert!(matches!(
+        Wal::open(disk.clone(), options(1 << 20)),
+        Err(OpenError::InUse)
+    ));
+    assert_eq!(held, payload(5));
+    drop(held);
+    let (_wal, recovered) = Wal::open(disk, options(1 << 20)).unwrap();
+    assert!(data(&recovered).iter().any(|(lsn, _)| *lsn == good));
+}
+
+/// The child's part of the next test: appends until it is killed, and prints what is durable.
+#[test]
+fn child_appends_until_it_is_killed() {
+    let Some(dir) = std::env::var_os("PAXLOG_WAL_CHILD") else {
+        return;
+    };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir).unwrap());
+    let (wal, recovered) = Wal::open(disk, options(1 << 20)).unwrap();
+    let mut tag = data(&recovered).last().map_or(0, |(_, tag)| tag + 1);
+    let mut out = io::stdout().lock();
+    loop {
+        let mut last = Lsn::ZERO;
+        for _ in 0..1 + tag % 7 {
+            last = wal
+                .append(FrameMeta::data(7, tag, tag * 2), &[payload(tag)])
+                .unwrap();
+            tag += 1;
+        }
+        wal.wait_durable(last).unwrap();
+        writeln!(out, "durable {tag}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[test]
+fn what_a_killed_process_called_durable_is_there() {
+    let (dir, disk) = formatted();
+    let mut acknowledged = 0;
+    for round in 0..5u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_appends_until_it_is_killed", "--nocapture"])
+            .env("PAXLOG_WAL_CHILD", dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut seen = 0;
+        for line in lines {
+            if let Some(tag) = line.unwrap().strip_prefix("durable ") {
+                acknowledged = tag.parse().unwrap();
+                seen += 1;
+                if seen == 10 + round * 13 {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        child.wait().unwrap();
+        assert!(seen >= 10, "the child worked");
+        let (wal, recovered) = Wal::open(disk.clone(), options(1 << 20)).unwrap();
+        let found = data(&recovered);
+        assert!(
+            found.len() as u64 >= acknowledged,
+            "{} of {acknowledged}",
+            found.len()
+        );
+        let lsns: Vec<Lsn> = found.iter().map(|(lsn, _)| *lsn).collect();
+        check(&wal, &recovered, &lsns);
+        wal.close().unwrap();
+        assert_eq!(verify(dir.path()).unwrap().verdict, Verdict::Clean);
+    }
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let (dir, disk) = formatted();
+    let (wal, _) = Wal::open(disk, options(1 << 16)).unwrap();
+    for i in 0..40 {
+        wal.append(FrameMeta::data(7, i, 0), &[payload(i)]).ok();
+    }
+    wal.wait_durable(Lsn(wal.tail().0 - 1)).unwrap();
+    assert!(verify(dir.path()).unwrap().in_use);
+    wal.close().unwrap();
+    let image = || {
+        let mut files: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| {
+                let e = e.unwrap();
+                let meta = e.metadata().unwrap();
+                (
+                    e.file_name(),
+                    meta.modified().unwrap(),
+                    std::fs::read(e.path()).unwrap(),
+                )
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let before = image();
+    let dump = dump(dir.path()).unwrap();
+    assert_eq!(dump.report.verdict, Verdict::Clean);
+    assert!(!dump.report.in_use);
+    assert!(dump.frames.iter().all(|f| f.payload_good));
+    assert!(image() == before, "a look changes no file");
 }

@@ -270,7 +270,12 @@ fn scanned(
         }
     }
     let trailer_at = Lsn::at(segment.seq, segment.size - TRAILER);
-    if ended.is_none() && segment.trailer.is_none() {
+    // A trailer that names another INDEX than the one that stands there is of an earlier seal, made
+    // before an opening cut this segment, and says nothing.
+    let trailer = segment
+        .trailer
+        .filter(|t| sealed_at.is_none_or(|at| t.index == at));
+    if ended.is_none() && trailer.is_none() {
         match judge(Found::Bad, trailer_at, promises.after) {
             Verdict::Damage => w.blemishes.push(Blemish {
                 lsn: trailer_at,

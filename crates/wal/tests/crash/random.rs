@@ -286,7 +286,7 @@ fn cases() -> u32 {
     std::env::var("PAXLOG_WAL_CASES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(2000)
+        .unwrap_or(1000)
 }
 
 proptest! {
