@@ -7,16 +7,22 @@
 
 mod checks;
 mod disk;
+mod effects;
+mod faults;
 mod partitions;
+mod plan;
+mod recovery;
 mod rng;
+mod scenarios;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use plan::{Coverage, MS, Plan};
 use rng::Rng;
-use world::{Coverage, MS, Plan, World};
+use world::World;
 
 fn number_from_env(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

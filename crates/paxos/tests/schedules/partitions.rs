@@ -3,14 +3,19 @@
 
 use paxlog_paxos::{Role, Slot};
 
-use crate::world::{MS, Plan, World};
+use crate::plan::{MS, Plan};
+use crate::world::World;
 
 /// Time enough to notice and to decide, with margin: time-outs are 80 ms and a decision 150 ms.
 const DECIDED_WITHIN: u64 = 400 * MS;
 
 /// Five replicas with a serving leader, chosen by the seed.
-fn cluster(seed: u64, replicas: usize) -> (World, usize) {
-    let mut world = World::new(seed, Plan::calm(replicas));
+pub(crate) fn cluster(seed: u64, replicas: usize) -> (World, usize) {
+    cluster_with(seed, Plan::calm(replicas))
+}
+
+pub(crate) fn cluster_with(seed: u64, plan: Plan) -> (World, usize) {
+    let mut world = World::new(seed, plan);
     world.run_for(600 * MS);
     let leader = world.leader().expect("a leader within 600 ms");
     world.run_for(200 * MS);
@@ -19,7 +24,7 @@ fn cluster(seed: u64, replicas: usize) -> (World, usize) {
 }
 
 /// The others, in some order.
-fn others(world: &World, not: &[usize]) -> Vec<usize> {
+pub(crate) fn others(world: &World, not: &[usize]) -> Vec<usize> {
     (0..world.replicas.len())
         .filter(|at| !not.contains(at))
         .collect()
@@ -36,7 +41,7 @@ fn only(world: &mut World, links: &[(usize, usize)]) {
 }
 
 /// Something more is chosen within `ns`.
-fn must_progress(world: &mut World, ns: u64) {
+pub(crate) fn must_progress(world: &mut World, ns: u64) {
     let before = world.checks.told;
     world.run_for(ns);
     assert!(
@@ -65,7 +70,7 @@ fn settles(world: &mut World, changes: u64) {
 }
 
 /// Once all links are back everybody has everything.
-fn heals(mut world: World) {
+pub(crate) fn heals(mut world: World) {
     world.uncut_all();
     world.must_recover(3_000 * MS);
 }
