@@ -23,7 +23,7 @@ pub struct AppenderConfig {
     pub nonce: u128,
     /// Of all other randomness.
     pub seed: u64,
-    /// How long opening may take until it fails.
+    /// When opening fails, if it has not succeeded; by default never.
     pub open_deadline: Nanos,
     /// How long a batch that is not full waits for more records. 0: a batch closes when the window
     /// has room and [`Appender::flush`] says that the input is drained.
@@ -49,7 +49,7 @@ impl AppenderConfig {
             producer: None,
             nonce,
             seed,
-            open_deadline: 10_000_000_000,
+            open_deadline: Nanos::MAX,
             linger: 0,
             batch_bytes_max: 1 << 20,
             batch_records_max: u32::MAX,
@@ -108,6 +108,8 @@ pub struct Appender {
     config: AppenderConfig,
     pipeline: Pipeline<Vec<Waiter>>,
     batch: OpenBatch,
+    /// To ask what fits an empty batch.
+    empty: BatchBuilder,
     /// When opening fails; none once it is decided.
     open_by: Option<Nanos>,
     /// Appends taken and not ended.
@@ -148,10 +150,11 @@ impl Appender {
             log: Some((config.log.clone(), config.create)),
         };
         let mut appender = Appender {
-            open_by: Some(now.saturating_add(config.open_deadline)),
+            open_by: Some(config.open_deadline),
             pipeline: Pipeline::new(setup, leader),
             config,
             batch: OpenBatch::default(),
+            empty: BatchBuilder::new(),
             unended: 0,
             closed_reported: false,
             events: VecDeque::new(),
@@ -262,10 +265,9 @@ impl Appender {
         if records.is_empty() {
             return refused(Code::Invalid, "an append needs at least one record".into());
         }
-        let empty = BatchBuilder::new();
         let mut bytes = 0;
         for record in records {
-            if let Err(error) = empty.fits(record) {
+            if let Err(error) = self.empty.fits(record) {
                 return refused(Code::TooLarge, error.to_string());
             }
             bytes += record.encoded_len();
@@ -421,7 +423,8 @@ impl Machine for Appender {
                 self.batch.deadline
             }
         });
-        [self.pipeline.poll_timer(), self.open_by, batch]
+        let open_by = self.open_by.filter(|&by| by != Nanos::MAX);
+        [self.pipeline.poll_timer(), open_by, batch]
             .into_iter()
             .flatten()
             .min()

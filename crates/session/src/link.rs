@@ -14,6 +14,9 @@ pub(crate) enum Route {
     Leader,
     /// Any replica; another one after each failure.
     Any,
+    /// The leader if it is known, since it knows first what was appended; else any replica. What was
+    /// opened stays where it is.
+    Freshest,
     /// That one.
     Only(Server),
 }
@@ -59,7 +62,7 @@ impl Link {
             return;
         }
         let server = match &self.route {
-            Route::Leader => self.tracker.next_server(),
+            Route::Leader | Route::Freshest => self.tracker.next_server(),
             Route::Any => self.tracker.next_in_turn(),
             Route::Only(server) => Some(server.clone()),
         };
@@ -164,7 +167,7 @@ impl Link {
     pub(crate) fn is_hopeless(&self) -> bool {
         match &self.route {
             Route::Only(server) => self.hopeless.contains(server),
-            Route::Leader | Route::Any => {
+            Route::Leader | Route::Freshest | Route::Any => {
                 let servers = self.tracker.servers();
                 servers.iter().all(|server| self.hopeless.contains(server))
             }

@@ -91,7 +91,7 @@ impl Tail {
     pub fn new(now: Nanos, config: TailConfig, leader: LeaderTracker) -> Tail {
         let mut tail = Tail {
             position: Position::new(config.from),
-            link: Link::new(leader, Route::Any, config.seed),
+            link: Link::new(leader, Route::Freshest, config.seed),
             config,
             attempts: Attempts::default(),
             held: 0,

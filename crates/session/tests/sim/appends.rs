@@ -177,7 +177,7 @@ fn config(world: &mut World, log: &str) -> AppenderConfig {
     config.batch_records_max = [1, 3, u32::MAX][world.rng.below(3) as usize];
     config.linger = [0, 0, 3 * MS][world.rng.below(3) as usize];
     config.silence = world.rng.between(200 * MS, 3_000 * MS);
-    config.open_deadline = 20_000 * MS;
+    config.open_deadline = world.now + 20_000 * MS;
     config
 }
 
