@@ -140,6 +140,8 @@ impl Node {
         let mut segments = Segments::default();
         let mut index = Index::default();
         let mut runs: Vec<Range<u64>> = Vec::new();
+        // Everything that is held, also below the checkpoint: Paxos vouches for nothing that it is not told.
+        let mut accepted: Vec<AcceptedEntry> = Vec::new();
         // (position, the chosen prefix that the frame there vouches for), in order of position.
         let mut prefixes: Vec<(u64, Slot)> = Vec::new();
         for segment in &found.segments {
@@ -164,6 +166,13 @@ impl Node {
                 }
                 for row in idx.slots() {
                     push_run(&mut runs, row.slot.0);
+                    accepted.push(AcceptedEntry {
+                        slot: row.slot,
+                        ballot: row.ballot,
+                        len: row.len,
+                        // Not in the file: an annotated slot is chosen, and nobody compares it any more.
+                        checksum: 0,
+                    });
                     promised = promised.max(row.ballot);
                     if row.slot >= checkpoint.slot {
                         let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
@@ -183,6 +192,12 @@ impl Node {
                     let header = frame.header;
                     segments.note_frame(frame.lsn, header.slot);
                     push_run(&mut runs, header.slot.0);
+                    accepted.push(AcceptedEntry {
+                        slot: header.slot,
+                        ballot: header.ballot,
+                        len: header.len,
+                        checksum: header.checksum,
+                    });
                     promised = promised.max(header.ballot);
                     chosen_prefix = chosen_prefix.max(header.chosen_prefix);
                     prefixes.push((frame.lsn, header.chosen_prefix));
@@ -214,16 +229,6 @@ impl Node {
         }
 
         let unknown = unknown_slots(&found.damaged, &slots, &prefixes, checkpoint.slot);
-        let accepted = slots
-            .from(checkpoint.slot)
-            .map(|(slot, entry)| AcceptedEntry {
-                slot,
-                ballot: entry.ballot,
-                len: entry.len,
-                checksum: entry.checksum,
-            })
-            .filter(|entry| entry.slot >= chosen_prefix)
-            .collect();
         let recovered = Recovered {
             blank: found.blank,
             promised,

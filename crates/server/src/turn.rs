@@ -137,10 +137,7 @@ impl Turns {
             biased;
             asked = self.stop.recv() => return Some(asked.unwrap_or(Duration::ZERO)),
             () = self.mailbox.rung() => {}
-            event = self.link_events.next() => match event {
-                Some(event) => self.take_link_event(event),
-                None => self.ended = Some(ExitReason::Panicked),
-            },
+            Some(event) = self.link_events.next(), if self.facts.members.len() > 1 => self.take_link_event(event),
             () = tokio::time::sleep_until(due) => self.events.push(Event::Tick),
         }
         None
