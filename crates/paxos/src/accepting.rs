@@ -3,7 +3,7 @@
 use crate::acceptor::Stored;
 use crate::effect::Effects;
 use crate::message::{Accept, Accepted, BelowChosen, Message, Refuse};
-use crate::paxos::{Known, Paxos};
+use crate::paxos::{Known, Paxos, SLOT_SANE_MAX};
 use crate::types::{Ballot, Nanos, ReplicaId};
 
 impl Paxos {
@@ -22,7 +22,8 @@ impl Paxos {
             chosen,
             value,
         } = accept;
-        if ballot.replica != from || ballot.round > Ballot::ROUND_MAX || slot < first {
+        let sane = slot.max(chosen).max(free) <= SLOT_SANE_MAX && ballot.round <= Ballot::ROUND_MAX;
+        if ballot.replica != from || !sane || slot < first {
             return;
         }
         self.round_seen = self.round_seen.max(ballot.round);

@@ -318,7 +318,9 @@ impl Acceptor {
         if slot.since(run.end) > AHEAD_SLOTS_MAX || slot < run.first {
             return Stored::TooFar;
         }
-        self.store(slot, ballot, value, false, out, fx)
+        let stored = self.store(slot, ballot, value, false, out, fx);
+        self.extend_run();
+        stored
     }
 
     /// Stores a value that is known chosen, in the ballot in which its sender held it. Never lowers the

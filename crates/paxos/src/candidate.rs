@@ -6,7 +6,7 @@ use crate::effect::{Effect, Effects};
 use crate::leader::{Backlog, Leader};
 use crate::merge::{Decision, Plan, Report, Verdict, merge};
 use crate::message::{Message, Prepare, Promise, Refuse};
-use crate::paxos::{Paxos, Post};
+use crate::paxos::{Paxos, Post, SLOT_SANE_MAX};
 use crate::types::{Ballot, DiskHealth, Nanos, PersistId, ReplicaId, Slot, Value};
 
 /// The longest a rival is given, in time-outs.
@@ -180,7 +180,9 @@ impl Paxos {
             return;
         };
         let in_order = promise.slots.is_sorted_by(|a, b| a.slot < b.slot);
-        if promise.ballot != candidate.ballot || !in_order {
+        let last = promise.slots.last().map_or(Slot::ZERO, |s| s.slot);
+        let sane = promise.chosen_prefix.max(promise.chosen_below).max(last) <= SLOT_SANE_MAX;
+        if promise.ballot != candidate.ballot || !in_order || !sane {
             return;
         }
         candidate.promises.insert(from, promise);
@@ -205,7 +207,9 @@ impl Paxos {
                 unknown: &p.unknown,
             })
             .collect();
-        match merge(members.quorum(), candidate.first, &reports) {
+        // What was learned since the Prepare needs no proposing.
+        let first = candidate.first.max(self.acceptor.chosen_prefix());
+        match merge(members.quorum(), first, &reports) {
             Verdict::Ready(plan) => self.lead(now, plan, fx),
             Verdict::Wait(slot) => {
                 candidate.blocked = (reports.len() >= members.quorum()).then_some(slot);
@@ -301,6 +305,7 @@ impl Paxos {
                     fx.push(Effect::ReadFailed { token });
                 }
                 self.reading.retain(|_, purpose| purpose.is_serving());
+                self.apply_checkpoint();
                 self.known = None;
                 self.announce_with(mine.into_iter().collect(), fx);
             }

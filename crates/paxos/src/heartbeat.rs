@@ -2,7 +2,7 @@
 
 use crate::effect::Effects;
 use crate::message::{Accepted, Heartbeat, Leading, Message};
-use crate::paxos::{Known, Paxos, Post};
+use crate::paxos::{Known, Paxos, Post, SLOT_SANE_MAX};
 use crate::peers::Fresh;
 use crate::types::{DiskHealth, Nanos, ReplicaId};
 
@@ -137,6 +137,7 @@ impl Paxos {
         self.round_seen = self.round_seen.max(beat.promised.round);
         if let Some(leading) = beat.leading
             && leading.ballot.replica == from
+            && leading.first.max(leading.chosen) <= SLOT_SANE_MAX
         {
             self.told_index = self.told_index.max(leading.chosen);
             if leading.ballot == self.acceptor.promised() && matches!(self.post, Post::Follower) {

@@ -8,7 +8,7 @@ use crate::acceptor::Stored;
 use crate::effect::Effects;
 use crate::message::{Fetch, FetchAnswer, FetchReply, FetchWhat, Message};
 use crate::paxos::{Paxos, Post};
-use crate::types::{Nanos, ReplicaId, Slot};
+use crate::types::{Ballot, Nanos, ReplicaId, Slot};
 
 /// Slots asked for at once.
 const RANGE_SLOTS_MAX: u64 = 64;
@@ -134,6 +134,7 @@ impl Paxos {
         fx: &mut Effects,
     ) {
         match reply.answer {
+            FetchAnswer::Chosen { ballot, .. } if ballot.round > Ballot::ROUND_MAX => {}
             FetchAnswer::Chosen {
                 slot,
                 ballot,

@@ -49,6 +49,10 @@ pub struct NotLeader {
     pub leader: Option<ReplicaId>,
 }
 
+/// No slot number is higher: at a billion slots a second that takes a century. A message that names a higher
+/// one is not believed.
+pub(crate) const SLOT_SANE_MAX: Slot = Slot(1 << 62);
+
 /// What this replica is at the moment.
 #[derive(Debug)]
 pub(crate) enum Post {
@@ -91,6 +95,8 @@ pub struct Paxos {
     /// The highest chosen index told by a leader.
     pub(crate) told_index: Slot,
     pub(crate) applied: Slot,
+    /// The owner's durable checkpoint.
+    checkpoint: Slot,
     pub(crate) reaches_quorum: bool,
     pub(crate) learner: Learner,
     pub(crate) serving: BTreeMap<ReplicaId, Serving>,
@@ -142,6 +148,7 @@ impl Paxos {
             round_seen: acceptor.promised().round,
             told_index: acceptor.chosen_prefix(),
             applied: acceptor.chosen_below(),
+            checkpoint: acceptor.chosen_below(),
             acceptor,
             forming,
             members,
@@ -468,7 +475,18 @@ impl Paxos {
 
     /// A checkpoint of everything below is durable here: values below may be dropped from now on.
     pub fn note_checkpoint(&mut self, below: Slot) {
-        self.acceptor.set_chosen_below(below);
+        self.checkpoint = self.checkpoint.max(below);
+        self.apply_checkpoint();
+    }
+
+    /// A leader proposes every slot from its first on, also one that it has learned meanwhile; it can't
+    /// accept below `chosen_below`. So that waits until they are proposed.
+    pub(crate) fn apply_checkpoint(&mut self) {
+        let limit = match &self.post {
+            Post::Leader(leader) => leader.next,
+            _ => Slot::MAX,
+        };
+        self.acceptor.set_chosen_below(self.checkpoint.min(limit));
     }
 
     /// Tells the owner when the role, or who leads, is not what it was told last.

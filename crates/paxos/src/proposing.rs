@@ -42,6 +42,7 @@ impl Paxos {
         for id in others {
             self.feed(now, id, fx);
         }
+        self.apply_checkpoint();
     }
 
     /// What is known chosen here and what was proposed do not agree: this replica stops voting.
