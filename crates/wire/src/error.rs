@@ -359,6 +359,12 @@ mod tests {
     }
 
     #[test]
+    fn results_of_it_stay_cheap() {
+        // From 128 bytes on clippy objects to every `Result<_, WireError>`.
+        assert!(size_of::<WireError>() < 128);
+    }
+
+    #[test]
     fn named_time_overrides_the_default_only_where_waiting_is_the_answer() {
         let throttled = WireError::new(Code::Throttled, "").with_retry_after_ms(7);
         assert_eq!(throttled.retry(), Retry::After(Duration::from_millis(7)));

@@ -354,6 +354,67 @@ fn a_replica_that_starts_late_is_linked_soon() {
     });
 }
 
+#[test]
+fn what_keeps_a_link_from_coming_about_is_told_in_the_status() {
+    run(async {
+        let ours = authority();
+        let (two, _two) = serve(Plane::Replicas, &replica(&ours, 2));
+        let (stranger, _stranger) = serve(Plane::Replicas, &replica(&authority(), 4));
+        let (endpoint, acceptor) = serve(Plane::Replicas, &replica(&ours, 1));
+        // Replica 3's address is that of replica 2, and 4 has a certificate of another authority.
+        let peers = [(3, two.local_address()), (4, stranger.local_address())];
+        let one = start(1, endpoint, acceptor, &peers);
+        let expected = [
+            "is replica 2, not replica 3",
+            "our certificate authority did not sign",
+        ];
+        loop {
+            let failures = one
+                .links
+                .status()
+                .into_iter()
+                .map(|link| link.last_failure.unwrap_or_default());
+            if failures
+                .zip(expected)
+                .all(|(failure, expected)| failure.contains(expected))
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+#[test]
+fn a_second_address_is_tried_when_the_first_does_not_answer() {
+    run(async {
+        let authority = authority();
+        let silent = std::net::UdpSocket::bind(any_port()).unwrap();
+        let (endpoint, acceptor) = serve(Plane::Replicas, &replica(&authority, 2));
+        let addresses = vec![silent.local_addr().unwrap(), endpoint.local_address()];
+        let mut two = start(2, endpoint, acceptor, &[(1, any_port())]);
+        let tuning = Tuning {
+            dial: Duration::from_millis(300),
+            ..Tuning::of(Plane::Replicas)
+        };
+        let (endpoint, acceptor) =
+            Endpoint::serve(Plane::Replicas, any_port(), &replica(&authority, 1), tuning).unwrap();
+        let peers = vec![LinkPeer { id: 2, addresses }];
+        let config = LinksConfig {
+            incarnation: incarnation(1),
+            peers,
+            pause_max: Duration::from_millis(100),
+        };
+        let (links, events) = Links::start(config, endpoint, acceptor);
+        let mut one = Node {
+            id: 1,
+            links,
+            events,
+        };
+        tokio::join!(one.linked(1), two.linked(1));
+    });
+}
+
 /// A hand-made replica that says whatever hello it likes.
 async fn say_hello(connection: &Connection, hello: &ReplicaHello) -> Code {
     let (mut sender, _receiver) = connection.open_bi(FrameLimits::FIRST).await.unwrap();

@@ -22,6 +22,22 @@
 //!              headers       each: name_len u32, value_len u32, name, value
 //!              payload       payload_len bytes
 //! ```
+//!
+//! ```
+//! use paxlog_wire::batch::{BatchBuilder, BatchView, Record};
+//!
+//! let mut builder = BatchBuilder::new();
+//! builder.push(&Record::new("hello").with_key("k").with_header("lang", "en"))?;
+//! let batch = builder.finish()?;
+//!
+//! // However the network cuts it, it is checked and read without being joined.
+//! let whole = batch.parts().concat();
+//! let parts = [whole[..20].to_vec().into(), whole[20..].to_vec().into()];
+//! let view = BatchView::parse_parts(&parts)?;
+//! assert_eq!(view.info(), batch.info());
+//! assert_eq!(view.records().next().unwrap().payload, "hello");
+//! # Ok::<(), paxlog_wire::batch::BatchError>(())
+//! ```
 
 mod builder;
 mod view;

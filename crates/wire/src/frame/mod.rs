@@ -13,6 +13,22 @@
 //! ```
 //!
 //! A receiver holds the header against its [`FrameLimits`] before it allocates anything for the rest.
+//!
+//! ```
+//! use paxlog_wire::client::ClientHello;
+//! use paxlog_wire::{FrameDecoder, FrameEncoder, FrameLimits, decode};
+//!
+//! let mut encoder = FrameEncoder::new();
+//! encoder.push(&ClientHello::new(7))?;
+//!
+//! let mut decoder = FrameDecoder::new(FrameLimits::FIRST);
+//! for chunk in encoder.take() {
+//!     decoder.push(chunk);
+//! }
+//! let frame = decoder.next_frame()?.expect("a whole frame came");
+//! assert_eq!(decode::<ClientHello>(&frame)?, ClientHello::new(7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod decoder;
 mod encoder;
