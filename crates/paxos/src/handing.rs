@@ -6,7 +6,7 @@ use crate::effect::Effects;
 use crate::leader::Handing;
 use crate::message::{HandOver, Message};
 use crate::paxos::{Paxos, Post};
-use crate::types::{DiskHealth, Nanos, ReplicaId};
+use crate::types::{Ballot, DiskHealth, Nanos, ReplicaId};
 
 impl Paxos {
     /// The leader takes no more proposals and looks for a successor.
@@ -84,7 +84,10 @@ impl Paxos {
         fx: &mut Effects,
     ) {
         let ballot = hand_over.ballot;
-        if ballot.replica != from || ballot < self.acceptor.promised() {
+        if ballot.replica != from
+            || ballot.round > Ballot::ROUND_MAX
+            || ballot < self.acceptor.promised()
+        {
             return;
         }
         self.acceptor.tell_chosen(ballot, hand_over.chosen);

@@ -4,7 +4,7 @@ use crate::effect::Effects;
 use crate::message::{Accepted, Heartbeat, Leading, Message};
 use crate::paxos::{Known, Paxos, Post, SLOT_SANE_MAX};
 use crate::peers::Fresh;
-use crate::types::{DiskHealth, Nanos, ReplicaId};
+use crate::types::{Ballot, DiskHealth, Nanos, ReplicaId};
 
 impl Paxos {
     /// Once an interval.
@@ -134,7 +134,9 @@ impl Paxos {
         if fresh == Fresh::Stale {
             return;
         }
-        self.round_seen = self.round_seen.max(beat.promised.round);
+        self.round_seen = self
+            .round_seen
+            .max(beat.promised.round.min(Ballot::ROUND_MAX));
         if let Some(leading) = beat.leading
             && leading.ballot.replica == from
             && leading.first.max(leading.chosen) <= SLOT_SANE_MAX
