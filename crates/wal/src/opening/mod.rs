@@ -141,11 +141,14 @@ fn open_locked(disk: &Arc<dyn Disk>, options: &Options) -> Result<Finish, OpenEr
     // 2. The seal.
     let prev = seal(&**disk, &s, wal, seq)?;
 
-    // 3. What is left over.
-    let gone: Vec<u64> = s.left_over.iter().map(|(_, seq)| *seq).collect();
-    for seq in &gone {
+    // 3. What is left over, newest first and one after the other: a segment must not outlive the
+    // predecessor whose trailer would tell that it was cut off.
+    let mut gone: Vec<u64> = s.left_over.iter().map(|(_, seq)| *seq).collect();
+    gone.sort();
+    for seq in gone.iter().rev() {
         let name = segment_name(*seq);
         disk.remove(&name).map_err(io(format!("removing {name}")))?;
+        sync_dir()?;
     }
     for &of in s.annotations.iter().filter(|of| !s.live.contains(of)) {
         let name = annotation_name(of);

@@ -315,11 +315,15 @@ fn drop_left_over(s: &mut Survey, segments: &mut Vec<Segment>) {
         .collect();
     let mut kept = Vec::new();
     for segment in segments.drain(..) {
+        let seq = segment.seq;
         let other = s
             .headers
-            .get(&segment.seq)
+            .get(&seq)
             .and_then(|h| next.get(&h.prev_seq))
-            .is_some_and(|&named| named != segment.seq);
+            .is_some_and(|&named| named != seq);
+        // A trailer that skips numbers was written by an opening that cut them off: also those whose
+        // own predecessor is gone already.
+        let other = other || next.iter().any(|(&of, &named)| of < seq && seq < named);
         if other {
             let seq = segment.seq;
             s.left_over.push((Some(segment), seq));

@@ -5,7 +5,7 @@ use crate::shared::Task;
 
 impl Wal {
     /// Does all there is to do: prepares, writes and syncs until nothing is left. Whether anything was
-    /// done. For logs with [`Driver::Caller`], as the methods below.
+    /// done. For logs with [`Driver::Caller`](crate::Driver::Caller), as the methods below.
     pub fn drive(&self) -> bool {
         let mut moved = false;
         while self.drive_prepare() | self.drive_write() | self.drive_sync() {

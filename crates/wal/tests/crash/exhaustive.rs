@@ -146,3 +146,86 @@ fn flipped_at_every_byte_is_seen_and_never_believed() {
         "{damaged} {blemished} {clean}"
     );
 }
+
+#[test]
+fn an_opening_cut_short_at_every_call_cuts_at_the_same_place() {
+    let disk = formatted(3);
+    let (wal, _) = open(&disk, SEGMENT).unwrap();
+    let mut model = Model::default();
+    let mut rng = Rng::new(3);
+    while wal.tail().seq() < 3 || wal.tail().offset() < 10_000 {
+        model.append(&wal, 700, &mut rng);
+        while wal.drive_write() | wal.drive_prepare() {}
+    }
+    drop(wal);
+    // One frame of the first segment never reached the disk; all that follow did.
+    let hole = model.frames.iter().rfind(|f| f.lsn.seq() == 1).unwrap().lsn;
+    let name = "0000000000000001.seg";
+    let mut torn = disk.content(name).unwrap();
+    torn[hole.offset() as usize..][..64].fill(0);
+    let disk = with(&disk, name, &torn);
+    let expected: Vec<Lsn> = model
+        .frames
+        .iter()
+        .map(|f| f.lsn)
+        .take_while(|lsn| *lsn < hole)
+        .collect();
+
+    let mut deaths = 0;
+    for first in 1..60 {
+        for second in [1000, 1 + first % 13] {
+            for seed in 0..6 {
+                let mut image = disk.process_crash(seed);
+                for calls in [first, second] {
+                    image.die_in(Some(calls));
+                    deaths += u64::from(open(&image, SEGMENT).is_err());
+                    image = if seed % 3 == 0 {
+                        image.process_crash(seed)
+                    } else {
+                        image.power_cut(seed + calls * 7)
+                    };
+                }
+                for _ in 0..2 {
+                    let (found, recovered) = found_in(&model, &image);
+                    assert_eq!(
+                        found, expected,
+                        "died after {first} and {second}, seed {seed}"
+                    );
+                    assert_eq!(
+                        (&recovered.damaged[..], &recovered.blemishes[..]),
+                        (&[][..], &[][..])
+                    );
+                    assert!(!recovered.end_lost && !recovered.promise_may_be_lost);
+                }
+            }
+        }
+    }
+    assert!(deaths > 100, "{deaths}");
+}
+
+#[test]
+fn frames_of_another_history_do_not_chain() {
+    let start = formatted(4);
+    let history = |seed: u64| {
+        let disk = start.process_crash(0);
+        let (wal, _) = open(&disk, SEGMENT).unwrap();
+        let mut model = Model::default();
+        let mut rng = Rng::new(seed);
+        for _ in 0..8 {
+            model.append(&wal, 500, &mut rng);
+        }
+        while wal.drive_write() {}
+        drop(wal);
+        (disk, model)
+    };
+    let (disk, model) = history(1);
+    let (other, _) = history(2);
+    let name = "0000000000000001.seg";
+    let at = model.frames[4].lsn.offset() as usize;
+    let mut mixed = disk.content(name).unwrap();
+    mixed[at..].copy_from_slice(&other.content(name).unwrap()[at..]);
+    // Each frame is whole and in its place; the fifth follows another fourth.
+    let (found, recovered) = found_in(&model, &with(&disk, name, &mixed));
+    assert_eq!(found.len(), 4);
+    assert_eq!(recovered.cut, Some(model.frames[4].lsn));
+}
