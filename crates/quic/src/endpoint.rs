@@ -211,7 +211,16 @@ async fn accept_all(
     accepted: mpsc::Sender<Connection>,
 ) {
     let pending = Arc::new(AtomicUsize::new(0));
-    while let Some(incoming) = endpoint.inner.accept().await {
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.inner.accept() => incoming,
+            // Nobody will take connections any more. The socket goes with the endpoint's last clone.
+            () = accepted.closed() => {
+                endpoint.inner.set_server_config(None);
+                None
+            }
+        };
+        let Some(incoming) = incoming else { return };
         let under_way = pending.load(Ordering::Relaxed);
         if under_way >= HANDSHAKES_MAX {
             incoming.refuse();

@@ -144,6 +144,38 @@ fn a_busy_port_is_named() {
 }
 
 #[test]
+fn an_endpoint_that_is_dropped_gives_its_port_back() {
+    run(async {
+        let authority = authority();
+        let credentials = replica(&authority, 1);
+        let (server, acceptor) = serve(Plane::Clients, &credentials);
+        let address = server.local_address();
+        drop(acceptor);
+        let tuning = Tuning {
+            dial: Duration::from_millis(100),
+            ..Tuning::of(Plane::Clients)
+        };
+        let endpoint = Endpoint::dial_only(Plane::Clients, &client(&authority), tuning).unwrap();
+        let error = endpoint
+            .connect(address, Expect::AnyReplica)
+            .await
+            .unwrap_err();
+        assert_eq!(error, PeerError::Unreachable { address }, "nobody accepts");
+        drop(server);
+        while Endpoint::serve(
+            Plane::Clients,
+            address,
+            &credentials,
+            Tuning::of(Plane::Clients),
+        )
+        .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+#[test]
 fn a_stopped_replica_says_goodbye() {
     run(async {
         let (_endpoint, server, ours, _theirs) = pair().await;
