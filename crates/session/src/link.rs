@@ -135,9 +135,15 @@ impl Link {
         }
     }
 
-    /// When the current stream has been silent for so long.
+    /// When the current stream has been silent for so long, or has not come up in a while.
     pub(crate) fn silent_at(&self, silence: Nanos) -> Option<Nanos> {
-        Some(self.current.as_ref()?.heard.saturating_add(silence))
+        let current = self.current.as_ref()?;
+        let patience = if current.up {
+            silence
+        } else {
+            silence.min(OPENING_NS)
+        };
+        Some(current.heard.saturating_add(patience))
     }
 
     /// Something worked.
@@ -209,3 +215,6 @@ impl Link {
         self.current.is_some() && !self.at_leader()
     }
 }
+
+/// A handshake takes a few round trips; a replica that is there has done it by then.
+const OPENING_NS: Nanos = 1_000_000_000;

@@ -189,17 +189,16 @@ impl<P> Pipeline<P> {
         if self.policy == Policy::Stream {
             return self.close(error);
         }
-        let mut kept = std::collections::VecDeque::new();
-        for mut item in std::mem::take(&mut self.queue) {
-            if item.sequence.is_some() || item.work.log() != Some(name) {
-                kept.push_back(item);
-                continue;
-            }
+        // The one it was looked for, the first that is not numbered; those behind it look themselves.
+        let waits = self
+            .queue
+            .get(self.numbered)
+            .is_some_and(|item| item.work.log() == Some(name));
+        if waits && let Some(mut item) = self.queue.remove(self.numbered) {
             self.bytes -= item.bytes();
             self.deadlines.remove(&(item.deadline, item.serial));
-            self.tell(item.owner.take(), error.clone());
+            self.tell(item.owner.take(), error);
         }
-        self.queue = kept;
     }
 
     /// This replica does not lead, or can't: the next attempt goes to the leader if somebody named

@@ -30,6 +30,10 @@ impl<P> Pipeline<P> {
                 self.cursor += 1;
                 continue;
             }
+            if item.sequence.is_none() && self.numbered >= self.window {
+                // Its log is not looked for either: what is before it may make that log.
+                return;
+            }
             let log = match item.work.log() {
                 None => 0,
                 Some(name) => match self.logs.get(name) {
@@ -51,7 +55,6 @@ impl<P> Pipeline<P> {
             };
             let sequence = match item.sequence {
                 Some(sequence) => sequence,
-                None if self.numbered >= self.window => return,
                 None => {
                     debug_assert_eq!(
                         self.cursor, self.numbered,

@@ -219,6 +219,8 @@ fn add(world: &mut World, config: AppenderConfig) {
 
 #[test]
 fn appends_are_applied_once_and_in_order_whatever_fails() {
+    // Too quiet a run proves nothing.
+    let (runs, quiet) = (Cell::new(0), Cell::new(0));
     for_seeds(300, |seed| {
         let mut world = World::new(seed);
         let appenders = world.rng.between(1, 4) as usize;
@@ -234,14 +236,20 @@ fn appends_are_applied_once_and_in_order_whatever_fails() {
         );
         for ledger in &ledgers {
             assert!(ledger.closed.is_none());
-            // Too quiet a run proves nothing.
             let acked = ledger
                 .appends
                 .iter()
                 .filter(|append| matches!(append.ended, Some((_, Ok(_)))));
-            assert!(acked.count() > 0, "vacuous");
+            runs.set(runs.get() + 1);
+            quiet.set(quiet.get() + usize::from(acked.count() == 0));
         }
     });
+    assert!(
+        quiet.get() * 20 < runs.get(),
+        "vacuous: {} of {} got nothing through",
+        quiet.get(),
+        runs.get()
+    );
 }
 
 #[test]

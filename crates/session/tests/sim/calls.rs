@@ -255,3 +255,23 @@ fn the_first_answer_of_a_lagging_replica_does_not_end_a_query() {
     // The leader's word ends it.
     assert_eq!(codes.get(&2), Some(&Some(Code::NotFound)));
 }
+
+#[test]
+fn a_trim_right_behind_the_creation_of_its_log_finds_it() {
+    let mut world = World::new(5);
+    world.faults = Default::default();
+    world.cluster.refuse_ppm = 0;
+    let machine = Commands::new(CommandsConfig::new(9, 9), world.tracker());
+    world.clients.push(Client::Commands(Box::new(machine)));
+    let (now, deadline) = (world.now, world.now + 5_000 * MS);
+    commands(&mut world).trim(now, Token(0), "fresh", 0, deadline);
+    commands(&mut world).create(now, Token(1), "fresh", false, deadline);
+    commands(&mut world).trim(now, Token(2), "fresh", 0, deadline);
+    let mut ends = vec![];
+    world.run(now + 2_000 * MS, |world| {
+        while let Some(done) = commands(world).poll_done() {
+            ends.push((done.token.0, done.result.err().map(|error| error.code)));
+        }
+    });
+    assert_eq!(ends, [(0, Some(Code::NotFound)), (1, None), (2, None)]);
+}
