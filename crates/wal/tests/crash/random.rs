@@ -9,8 +9,11 @@ use super::model::{Model, covered, formatted, open};
 
 /// Does random things to a log, until the disk dies or enough was done.
 fn live(wal: &Wal, model: &mut Model, rng: &mut Rng, steps: u64) {
+    // Some stretches are never synced, so that what a crash cuts reaches over several segments.
+    let lazy = rng.chance(25);
     for _ in 0..steps {
         match rng.below(20) {
+            12..=14 | 16 | 18 if lazy => drop(wal.drive_write()),
             0..=7 => {
                 let len = [0, 10, 64, 200, 1_000, 3_000][rng.below(6) as usize];
                 model.append(wal, len, rng);
@@ -69,7 +72,7 @@ fn reopen(
     rng: &mut Rng,
 ) -> (SimDisk, Wal, paxlog_wal::Recovered) {
     for _ in 0..rng.below(4) {
-        disk.die_in(Some(1 + rng.below(20)));
+        disk.die_in(Some(1 + rng.below(30)));
         match open(&disk, segment_bytes) {
             Ok((wal, _)) => drop(wal),
             Err(paxlog_wal::OpenError::Io { .. }) => {}
