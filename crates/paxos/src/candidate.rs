@@ -291,7 +291,10 @@ impl Paxos {
     pub(crate) fn follow(&mut self, fx: &mut Effects) {
         match std::mem::replace(&mut self.post, Post::Follower) {
             Post::Follower => {}
-            Post::Candidate(_) => self.announce(fx),
+            Post::Candidate(_) => {
+                self.out.withdraw_prepares();
+                self.announce(fx);
+            }
             Post::Leader(leader) => {
                 self.counters.stepped_down += 1;
                 let Leader {

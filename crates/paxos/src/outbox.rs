@@ -79,6 +79,12 @@ impl Outbox {
         self.waiting.push_back((after, to, message));
     }
 
+    /// Whoever gave up standing asks nobody any more.
+    pub(crate) fn withdraw_prepares(&mut self) {
+        self.waiting
+            .retain(|(_, _, m)| !matches!(m, Message::Prepare(_)));
+    }
+
     pub(crate) fn set_durable(&mut self, upto: PersistId, fx: &mut Effects) {
         assert!(
             upto <= self.last,
