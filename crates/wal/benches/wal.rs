@@ -102,6 +102,37 @@ fn bench(dir: &Path, run: Duration) -> Result<()> {
             work(dir, run, len, in_flight)?;
         }
     }
+    opening(dir)
+}
+
+/// How long an opening takes behind a log of some segments that was not closed.
+fn opening(dir: &Path) -> Result<()> {
+    let dir = dir.join("opening");
+    std::fs::create_dir_all(&dir)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&dir)?);
+    format(&*disk, ID)?;
+    let (wal, _) = Wal::open(disk.clone(), Options::new(ID))?;
+    let payload = Bytes::from(vec![7; 1 << 10]);
+    let mut last = wal.tail();
+    while last.seq() < 9 || last.offset() < 32 << 20 {
+        last = wal.append(FrameMeta::data(0, 0, 0), std::slice::from_ref(&payload))?;
+        while wal.is_full() {
+            std::thread::yield_now();
+        }
+    }
+    wal.wait_durable(last)?;
+    drop(wal);
+    let started = Instant::now();
+    let (wal, recovered) = Wal::open(disk, Options::new(ID))?;
+    let took = started.elapsed();
+    let scanned = recovered.segments.iter().filter(|s| s.scanned).count();
+    println!(
+        "\nopening {} segments of 64 MiB with 1 KiB frames, {scanned} of them scanned: {:.1} ms",
+        recovered.segments.len(),
+        took.as_secs_f64() * 1e3
+    );
+    drop(wal);
+    std::fs::remove_dir_all(dir)?;
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! The log on a directory of the operating system, with its threads.
 
 use std::io::{self, BufRead, BufReader, IoSlice, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use paxlog_wal::{
@@ -498,6 +500,72 @@ fn what_a_killed_process_called_durable_is_there() {
         wal.close().unwrap();
         assert_eq!(verify(dir.path()).unwrap().verdict, Verdict::Clean);
     }
+}
+
+/// Runs one test of this file in a process of its own, in `dir`; the signal that ended it.
+fn signal_of_child(test: &str, dir: &std::path::Path) -> Option<i32> {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("PAXLOG_WAL_CHILD", dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    status.signal()
+}
+
+#[test]
+fn child_reads_a_file_that_is_cut_short_under_it() {
+    let Some(dir) = std::env::var_os("PAXLOG_WAL_CHILD") else {
+        return;
+    };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&dir).unwrap());
+    let (wal, _) = Wal::open(disk, options(1 << 20)).unwrap();
+    let lsn = wal.append(FrameMeta::data(7, 0, 0), &[payload(7)]).unwrap();
+    wal.wait_durable(lsn).unwrap();
+    let bytes = wal.read(lsn).unwrap();
+    let path = std::path::Path::new(&dir).join(format!("{:016x}.seg", lsn.seq()));
+    std::fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(4096)
+        .unwrap();
+    // Goes on only if bytes were invented.
+    assert_eq!(bytes, payload(7));
+}
+
+#[test]
+fn nobody_goes_on_with_bytes_of_a_file_that_is_gone() {
+    const SIGBUS: i32 = 7;
+    let (dir, _disk) = formatted();
+    let signal = signal_of_child("child_reads_a_file_that_is_cut_short_under_it", dir.path());
+    assert_eq!(signal, Some(SIGBUS));
+}
+
+#[test]
+fn child_waits_for_a_disk_that_hangs() {
+    if std::env::var_os("PAXLOG_WAL_CHILD").is_none() {
+        return;
+    }
+    let disk = paxlog_wal::sim::SimDisk::new(0);
+    format(&disk, ID).unwrap();
+    let mut options = options(1 << 16);
+    options.sync_stalled = Duration::from_millis(20);
+    options.sync_abort = Some(Duration::from_millis(100));
+    let (wal, _) = Wal::open(Arc::new(disk.clone()), options).unwrap();
+    wal.wait_durable(Lsn(wal.tail().0 - 1)).unwrap();
+    disk.hold_syncs(true);
+    let lsn = wal.append(FrameMeta::data(0, 0, 0), &[]).unwrap();
+    let _ = wal.wait_durable(lsn);
+}
+
+#[test]
+fn a_disk_that_hangs_for_too_long_ends_the_process() {
+    const SIGABRT: i32 = 6;
+    let (dir, _disk) = formatted();
+    let signal = signal_of_child("child_waits_for_a_disk_that_hangs", dir.path());
+    assert_eq!(signal, Some(SIGABRT));
 }
 
 #[test]

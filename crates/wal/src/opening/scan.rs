@@ -83,7 +83,10 @@ pub(crate) fn scan(bytes: &[u8], seq: u64, wal: u32, end: u64) -> Vec<Item> {
 
 fn gap_item(bytes: &[u8], seq: u64, from: u64, to: u64, next: Option<&FrameHeader>) -> Item {
     let inside = &bytes[from as usize..to as usize];
-    let blank = inside.iter().all(|&b| b == 0);
+    // In pieces without an early exit inside, so that it runs at the speed of memory.
+    let blank = inside
+        .chunks(4096)
+        .all(|piece| piece.iter().fold(0, |sum, b| sum | b) == 0);
     // Of a ruined header either the stored checksum (which the next frame repeats) or the length is
     // likely to be left; both agree by chance once in four billion times.
     let single = next.is_some_and(|next| {

@@ -18,6 +18,8 @@ impl Wal {
     /// The payload of the frame at `lsn`, from the map and without a copy; its bytes stay good as
     /// long as they are held. Its checksum is not computed again. Never blocks on the disk.
     ///
+    /// Only segments that this handle wrote are hot; what an opening found is read cold.
+    ///
     /// # Errors
     /// [`ReadError::NotHot`] outside the newest two segments, [`ReadError::NotFound`] when no
     /// frame below `written()` begins there.

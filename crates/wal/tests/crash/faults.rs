@@ -158,6 +158,26 @@ fn a_hanging_disk_is_stalled_and_recovers() {
 }
 
 #[test]
+fn a_disk_that_dies_while_the_log_is_idle_is_noticed() {
+    let disk = formatted(1);
+    let mut options = options(SEGMENT);
+    options.driver = Driver::Threads;
+    options.canary_every = Some(Duration::from_millis(5));
+    let (wal, _) = Wal::open(Arc::new(disk.clone()), options).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !disk.names().contains(&"canary".to_owned()) {
+        assert!(Instant::now() < deadline, "the canary never sang");
+        std::thread::yield_now();
+    }
+    assert_eq!(wal.health(), Health::Well);
+    disk.fail_sync(0);
+    while !matches!(wal.health(), Health::Failed(_)) {
+        assert!(Instant::now() < deadline, "nobody noticed");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn an_unreadable_block_is_damage_where_it_was_synced() {
     let disk = formatted(1);
     let (wal, model) = built(&disk);
