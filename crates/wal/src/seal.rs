@@ -43,6 +43,8 @@ pub(crate) const ENTRY: u64 = 40;
 pub(crate) const TRAILER: u64 = 64;
 const MAGIC: &[u8; 8] = b"PAXLOGTR";
 const LOST: u8 = 0xff;
+/// More segments than one directory can hold.
+const SEGMENTS_MAX: u64 = 1 << 20;
 
 /// One INDEX entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +157,8 @@ impl Trailer {
             && trailer.index.seq() == seq
             && trailer.index.offset() >= FIRST
             && trailer.end.0 == trailer.index.0 + frame_bytes(trailer.index_len as u64)
+            && trailer.next_seq > seq
+            && trailer.next_seq <= u32::MAX as u64
             && trailer.end.offset() <= size - TRAILER
             && trailer.index_len as u64 == trailer.frames * ENTRY;
         possible.then_some(trailer)
@@ -247,11 +251,15 @@ pub(crate) fn decode_ranges(payload: &Bytes) -> Option<(Vec<(u64, u64)>, Bytes)>
     let ranges: Vec<_> = (0..count)
         .map(|i| (le64(payload, 8 + i * 16), le64(payload, 16 + i * 16)))
         .collect();
-    // Sequence numbers fit 32 bits, and ranges rise: nothing from a disk makes a loop without end.
-    if ranges
-        .iter()
-        .any(|&(first, last)| first > last || last > u32::MAX as u64)
-    {
+    // Nothing from a disk makes a loop without end.
+    let mut total = 0;
+    for &(first, last) in &ranges {
+        if first > last || last > u32::MAX as u64 {
+            return None;
+        }
+        total += last - first + 1;
+    }
+    if total > SEGMENTS_MAX {
         return None;
     }
     Some((ranges, payload.slice(end..)))

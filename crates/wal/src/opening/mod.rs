@@ -91,6 +91,12 @@ fn open_locked(disk: &Arc<dyn Disk>, options: &Options) -> Result<Finish, OpenEr
     sync_dir()?;
     let mut s = survey(&**disk, identity, Mode::Settle)?;
     let seq = s.seq_max + 1;
+    if seq >= u32::MAX as u64 {
+        return Err(OpenError::Io {
+            what: "starting a segment".into(),
+            source: io::Error::other("all sequence numbers are used up"),
+        });
+    }
     let wal = identity.wal_id as u32;
 
     // Whatever was being written aside; first, since its names and its room are needed.
