@@ -891,63 +891,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 /// A config file with every key, as `paxlog serve --print-sample` prints it.
-pub const SAMPLE: &str = r#"# Configuration of one replica: paxlog serve --config FILE
-# Every key can also be given as a flag (--listen-clients …) or a variable
-# (PAXLOG_LISTEN_CLIENTS …). Paths are relative to this file.
-
-# The cluster's id: 32 hex digits, printed by `paxlog certs init`.
-cluster = "5f0c2b8e9d4a47d6a1b3c5d7e9f00112"
-# This replica's id: one of [[members]], and the one in its certificate.
-replica = 1
-# The directory that `paxlog format` makes, once. `serve` never does.
-data_dir = "/var/lib/paxlog"
-
-[listen]
-# UDP, clients (QUIC).
-clients = "0.0.0.0:7400"
-# UDP, the other replicas (QUIC).
-replicas = "0.0.0.0:7410"
-# TCP, HTTP: /metrics /livez /readyz /status. It asks for no certificate: keep it private.
-metrics = "127.0.0.1:9400"
-
-[advertise]
-# What clients are told; never an unspecified address such as 0.0.0.0.
-clients = ["10.0.0.1:7400"]
-
-# All members, the same list on every replica: 1, 3 or 5. One address a network path.
-[[members]]
-id = 1
-replicas = ["10.0.0.1:7410"]
-
-[[members]]
-id = 2
-replicas = ["10.0.0.2:7410"]
-
-[[members]]
-id = 3
-replicas = ["10.0.0.3:7410"]
-
-[tls]
-# The cluster's own authority, and this replica's certificate and key
-# (`paxlog certs issue --replica 1`). The key must be readable by its owner alone.
-ca = "ca.pem"
-cert = "r1.pem"
-key = "r1.key"
-
-[wal]
-# Size of one segment file. A multiple of 4KiB, from 9MiB to 2GiB.
-segment_bytes = "64MiB"
-
-[timing]
-# How often a leader lets itself be heard; elections follow from it.
-heartbeat = "20ms"
-# A sync that takes longer makes this replica hand over its leadership.
-stall = "1s"
-
-[logs]
-# Whether an append to an unknown name creates the log.
-create_on_append = false
-"#;
+pub const SAMPLE: &str = include_str!("../../../docs/serve.sample.toml");
 
 #[cfg(test)]
 mod tests {

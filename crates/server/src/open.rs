@@ -1,12 +1,11 @@
-//! Opening the data directory: what the write-ahead log recovered, in the
-//! core's terms.
+//! Opening the data directory: what can be wrong with it, in sentences.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use paxlog_node::{DamagedFrame, ENTRY_HEADER_BYTES, Found, FoundFrame, FoundSegment};
-use paxlog_paxos::{Ballot, GroupId, Slot};
-use paxlog_wal::{Disk, Identity, Kind, OpenError, Options, Recovered, Wal};
+use paxlog_node::Found;
+use paxlog_paxos::GroupId;
+use paxlog_wal::{Disk, Identity, OpenError, Options, Wal};
 
 use crate::exit::StartError;
 
@@ -17,98 +16,17 @@ pub(crate) fn open(
     options: Options,
     group: GroupId,
 ) -> Result<(Wal, Found), StartError> {
-    let (wal, recovered) = Wal::open(disk, options).map_err(|error| refused(dir, error))?;
-    for damaged in &recovered.damaged {
-        tracing::error!(lsn = %damaged.lsn, ?damaged, "synced bytes of the write-ahead log are damaged");
-    }
-    for blemish in &recovered.blemishes {
-        tracing::warn!(lsn = %blemish.lsn, "write-ahead log: {}", blemish.what);
-    }
-    if let Some(cut) = recovered.cut {
-        tracing::info!(at = %cut, "cut what a crash left unfinished at the end of the write-ahead log");
-    }
-    let found = found(&wal, &recovered, group).map_err(|what| StartError::Io {
-        dir: dir.to_owned(),
-        what,
-    })??;
-    Ok((wal, found))
-}
-
-type Gathered = Result<Result<Found, StartError>, String>;
-
-fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Gathered {
-    let mut segments = Vec::with_capacity(recovered.segments.len());
-    for segment in &recovered.segments {
-        let number = u32::try_from(segment.seq)
-            .map_err(|_| format!("segment {:x} is out of range", segment.seq))?;
-        // An unreadable one is as if it were not there: replay finds the batches again, if it can.
-        let annotation = if segment.annotated {
-            wal.annotation(segment.seq).ok().flatten()
-        } else {
-            None
-        };
-        let mut frames = Vec::new();
-        if annotation.is_none() {
-            let infos = recovered
-                .frames(segment.seq)
-                .map_err(|error| error.to_string())?;
-            for info in infos
-                .iter()
-                .filter(|info| info.kind == Kind::Data && info.group == group.0)
-            {
-                let (_, head) = wal
-                    .read_head(info.lsn, ENTRY_HEADER_BYTES)
-                    .map_err(|error| error.to_string())?;
-                match FoundFrame::read(info.lsn.0, &head) {
-                    Ok(frame) => frames.push(frame),
-                    Err(source) => {
-                        return Ok(Err(StartError::Recover {
-                            dir: std::path::PathBuf::new(),
-                            source,
-                        }));
-                    }
-                }
-            }
-        }
-        segments.push(FoundSegment {
-            number,
-            annotation,
-            frames,
-        });
-    }
-    let mut numbers = wal.checkpoints().map_err(|error| error.to_string())?;
-    numbers.reverse();
-    let checkpoints = numbers
-        .into_iter()
-        .filter_map(|number| match wal.read_checkpoint(number) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!(number, %error, "a checkpoint can't be read");
-                None
-            }
-        })
-        .collect();
-    let damaged = recovered
-        .damaged
-        .iter()
-        .filter(|damaged| damaged.group.is_none_or(|g| g == group.0))
-        .map(|damaged| DamagedFrame {
-            lsn: damaged.lsn.0,
-            identity: damaged
-                .tag
-                .zip(damaged.aux)
-                .map(|(tag, aux)| (Slot(tag), Ballot::from_u64(aux))),
-        })
-        .collect();
-    Ok(Ok(Found {
-        blank: recovered.blank,
-        states: recovered.all_states.clone(),
-        checkpoints,
-        segments,
-        damaged,
-        promise_may_be_lost: recovered.promise_may_be_lost || recovered.end_lost,
-        durable: wal.durable().0,
-    }))
+    paxlog_store::open(disk, options, group).map_err(|error| match error {
+        paxlog_store::OpenError::Log(error) => refused(dir, error),
+        paxlog_store::OpenError::Recover(source) => StartError::Recover {
+            dir: dir.to_owned(),
+            source,
+        },
+        other => StartError::Io {
+            dir: dir.to_owned(),
+            what: other.to_string(),
+        },
+    })
 }
 
 pub(crate) fn refused(dir: &Path, error: OpenError) -> StartError {

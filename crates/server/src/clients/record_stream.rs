@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use paxlog_node::{Batch, Event, ReaderEffect, ReaderId};
 use paxlog_quic::{FrameReceiver, FrameSender};
+use paxlog_store::{ColdRange, ReadBatch};
 use paxlog_wal::Lsn;
 use paxlog_wire::client::{
     BatchMeta, Credit, EndReason, ReadEvent, ReadRequest, Started, TailEvent, TailRequest,
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::desk::Desk;
 use super::outbox::Outbox;
-use crate::aux_io::{ColdRange, ReadBatch, ReadJob};
+use crate::aux_io::ReadJob;
 
 /// A silent tail stream says that it is alive so often.
 const HEARTBEAT: Duration = Duration::from_secs(1);

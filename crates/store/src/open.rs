@@ -1,0 +1,112 @@
+//! Opening: what the write-ahead log recovered, as the core wants it told.
+
+use std::sync::Arc;
+
+use paxlog_node::{
+    DamagedFrame, ENTRY_HEADER_BYTES, Found, FoundFrame, FoundSegment, RecoverError,
+};
+use paxlog_paxos::{Ballot, GroupId, Slot};
+use paxlog_wal::{Disk, Kind, Options, ReadError, Recovered, SideError, Wal};
+
+/// Why the log can't be opened, or not gone on from.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log refused to open.
+    #[error(transparent)]
+    Log(#[from] paxlog_wal::OpenError),
+    /// A frame or file that should be readable is not.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The checkpoints can't be listed.
+    #[error(transparent)]
+    Checkpoints(#[from] SideError),
+    /// A frame is not one of ours.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The log has more segments than positions can name.
+    #[error("segment {0:x} is out of range")]
+    Range(u64),
+}
+
+/// Opens the log and gathers what the core recovers from. Blocks.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    group: GroupId,
+) -> Result<(Wal, Found), OpenError> {
+    let (wal, recovered) = Wal::open(disk, options)?;
+    for damaged in &recovered.damaged {
+        tracing::error!(lsn = %damaged.lsn, ?damaged, "synced bytes of the write-ahead log are damaged");
+    }
+    for blemish in &recovered.blemishes {
+        tracing::warn!(lsn = %blemish.lsn, "write-ahead log: {}", blemish.what);
+    }
+    if let Some(cut) = recovered.cut {
+        tracing::info!(at = %cut, "cut what a crash left unfinished at the end of the write-ahead log");
+    }
+    let found = found(&wal, &recovered, group)?;
+    Ok((wal, found))
+}
+
+/// What the core recovers from. Blocks.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, OpenError> {
+    let mut segments = Vec::with_capacity(recovered.segments.len());
+    for segment in &recovered.segments {
+        let number = u32::try_from(segment.seq).map_err(|_| OpenError::Range(segment.seq))?;
+        // An unreadable one is as if it were not there: replay finds the batches again, if it can.
+        let annotation = segment
+            .annotated
+            .then(|| crate::reads::annotation(wal, number))
+            .flatten();
+        let mut frames = Vec::new();
+        if annotation.is_none() {
+            let infos = recovered.frames(segment.seq)?;
+            for info in infos
+                .iter()
+                .filter(|info| info.kind == Kind::Data && info.group == group.0)
+            {
+                let (_, head) = wal.read_head(info.lsn, ENTRY_HEADER_BYTES)?;
+                frames.push(FoundFrame::read(info.lsn.0, &head)?);
+            }
+        }
+        segments.push(FoundSegment {
+            number,
+            annotation,
+            frames,
+        });
+    }
+    let mut checkpoints = Vec::new();
+    for number in wal.checkpoints()?.into_iter().rev() {
+        match wal.read_checkpoint(number) {
+            Ok(bytes) => checkpoints.extend(bytes),
+            Err(error) => tracing::error!(number, %error, "a checkpoint can't be read"),
+        }
+    }
+    let damaged = recovered
+        .damaged
+        .iter()
+        .filter(|damaged| damaged.group.is_none_or(|g| g == group.0));
+    Ok(Found {
+        blank: recovered.blank,
+        states: recovered.all_states.clone(),
+        checkpoints,
+        segments,
+        damaged: damaged
+            .map(|damaged| DamagedFrame {
+                lsn: damaged.lsn.0,
+                identity: damaged
+                    .tag
+                    .zip(damaged.aux)
+                    .map(|(tag, aux)| (Slot(tag), Ballot::from_u64(aux))),
+            })
+            .collect(),
+        promise_may_be_lost: recovered.promise_may_be_lost || recovered.end_lost,
+        durable: wal.durable().0,
+    })
+}
