@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use paxlog_session::{AppendEvent, AppenderConfig, NotTaken, Token};
-use paxlog_wire::batch::{BATCH_HEADER_BYTES, Record};
+use paxlog_wire::batch::{BATCH_HEADER_BYTES, RECORD_HEAD_BYTES, Record};
 use paxlog_wire::client::Receipt;
 use paxlog_wire::{Code, OutcomeFact, limits};
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -110,7 +110,10 @@ impl Appender {
             producer: options.producer,
             open_deadline: pool.now() + nanos(options.deadline),
             linger: nanos(options.linger),
-            batch_bytes_max: options.max_batch_bytes.min(limits::BATCH_BYTES_MAX),
+            // The largest record must fit, whatever was asked for.
+            batch_bytes_max: options
+                .max_batch_bytes
+                .clamp(BATCH_BYTES_MIN, limits::BATCH_BYTES_MAX),
             batch_records_max: options.max_batch_records.max(1),
             // Room is counted here; the machine's own bound is only a second fence.
             window_bytes: options.window_bytes.saturating_mul(2) + 2 * limits::BATCH_BYTES_MAX,
@@ -170,14 +173,13 @@ impl Appender {
         for record in &records {
             let length = record.encoded_len();
             encoded += length;
-            bytes += (length - paxlog_wire::batch::RECORD_HEAD_BYTES) as u64;
+            bytes += (length - RECORD_HEAD_BYTES) as u64;
             check(record, length)?;
         }
         if records.is_empty() {
             return Err(Error::new(Code::Invalid, "there is nothing to append"));
         }
-        if encoded > limits::BATCH_BYTES_MAX.min(self.batch_bytes_max.max(limits::RECORD_BYTES_MAX))
-        {
+        if encoded > self.batch_bytes_max {
             return Err(Error::new(
                 Code::TooLarge,
                 format!(
@@ -317,6 +319,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Room for one record of the largest size.
+const BATCH_BYTES_MIN: usize = BATCH_HEADER_BYTES + RECORD_HEAD_BYTES + limits::RECORD_BYTES_MAX;
 
 /// Batches in flight: as many as the cluster keeps receipts for.
 const WINDOW_BATCHES: usize = limits::APPENDS_IN_FLIGHT_MAX as usize;
@@ -505,7 +510,7 @@ fn count(summary: &mut Summary, flight: &Flight, result: &Result<Receipt, Error>
 }
 
 fn check(record: &Record, encoded: usize) -> Result<(), Error> {
-    let bytes = encoded - paxlog_wire::batch::RECORD_HEAD_BYTES;
+    let bytes = encoded - RECORD_HEAD_BYTES;
     if bytes > limits::RECORD_BYTES_MAX {
         return Err(Error::new(
             Code::TooLarge,

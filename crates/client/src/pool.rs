@@ -245,10 +245,14 @@ impl Pool {
 }
 
 impl Drop for Pool {
+    /// Replicas need not find out by themselves, if the runtime runs on for a moment.
     fn drop(&mut self) {
         for task in lock(&self.tasks).drain(..) {
             task.abort();
         }
+        self.inner
+            .endpoint
+            .close(Code::Unavailable, "the client is done");
     }
 }
 

@@ -283,20 +283,8 @@ fn edit_distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// A profile with every key explained, as the program prints it.
-pub const PROFILE_SAMPLE: &str = r#"# Client profile: --profile FILE, PAXLOG_PROFILE, ./.paxlog/client.toml or
-# ~/.config/paxlog/client.toml. Paths are relative to this file.
-
-# The cluster's id: 32 hex digits, printed by `paxlog certs init`.
-cluster = "5f0c2b8e9d4a47d6a1b3c5d7e9f00112"
-# The client addresses of the replicas: all of them, so that one being down does not matter.
-servers = ["127.0.0.1:7400", "127.0.0.1:7401", "127.0.0.1:7402"]
-# The cluster's authority, and this client's certificate and key
-# (`paxlog certs issue --client NAME`). The key must be readable by its owner alone.
-ca = "ca.pem"
-cert = "client.pem"
-key = "client.key"
-"#;
+/// A profile with every key explained, as `paxlog certs issue --print-sample` prints it.
+pub const PROFILE_SAMPLE: &str = include_str!("../../../docs/client.sample.toml");
 
 #[cfg(test)]
 mod tests {

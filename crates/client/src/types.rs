@@ -27,7 +27,7 @@ pub struct AppenderOptions {
     /// How long a batch that is not full waits for more records. Zero: not at all; batches then
     /// grow with the load alone.
     pub linger: Duration,
-    /// The largest batch, in bytes; at most 4 MiB.
+    /// The largest batch, in bytes; at most 4 MiB, and at least one record of the largest size.
     pub max_batch_bytes: usize,
     /// The most records of one batch. 1: every record has its own frame and sequence.
     pub max_batch_records: u32,

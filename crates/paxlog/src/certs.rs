@@ -36,11 +36,12 @@ pub(crate) struct InitArgs {
 }
 
 #[derive(Args)]
-#[command(group = ArgGroup::new("whom").required(true).args(["replica", "client", "admin"]))]
+#[command(group = ArgGroup::new("whom").required(true).args(["replica", "client", "admin", "print_sample"]))]
 #[command(after_help = "Examples:
   paxlog certs issue --replica 1                                         r1.pem and r1.key
   paxlog certs issue --client web --servers 10.0.0.1:7400,10.0.0.2:7400  web.pem, web.key and a profile, web.toml
   paxlog certs issue --admin root
+  paxlog certs issue --print-sample                                      a client profile, every key explained
 
 A replica's certificate binds its id: no other replica can use it. Nothing is ever overwritten.")]
 pub(crate) struct IssueArgs {
@@ -56,6 +57,9 @@ pub(crate) struct IssueArgs {
     /// For an administrator of this name.
     #[arg(long, value_name = "NAME")]
     admin: Option<String>,
+    /// Print a client profile with every key explained, and do nothing else.
+    #[arg(long)]
+    print_sample: bool,
     /// Write a client profile too, for these replicas.
     #[arg(
         long,
@@ -88,6 +92,9 @@ fn init(global: &Global, args: InitArgs) -> Result<(), Failure> {
 }
 
 fn issue(global: &Global, args: IssueArgs) -> Result<(), Failure> {
+    if args.print_sample {
+        return output::print_line(paxlog_client::PROFILE_SAMPLE.trim_end());
+    }
     let authority = Authority::load(&args.dir)?;
     let (name, issued) = match (args.replica, args.client, args.admin) {
         (Some(id), _, _) => (format!("r{id}"), authority.inner.issue_replica(id)),

@@ -1,6 +1,6 @@
 //! `paxlog dev`: a cluster in this process, over real QUIC and real files.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -274,6 +274,22 @@ fn check_addresses(listen: SocketAddr, metrics: SocketAddr, count: u16) -> Resul
     Ok(())
 }
 
+/// Whether nobody has the ports now, so that a busy one leaves nothing behind.
+fn check_free(place: &Listen) -> Result<(), Failure> {
+    let busy = |address: SocketAddr, flag: &str| {
+        move |error: std::io::Error| {
+            Failure::unavailable(format!("the address {address} cannot be used: {error}")).hint(
+                format!("is another `paxlog dev` running? Choose other ports with {flag}"),
+            )
+        }
+    };
+    for address in [place.clients, place.replicas] {
+        UdpSocket::bind(address).map_err(busy(address, "--listen"))?;
+    }
+    TcpListener::bind(place.metrics).map_err(busy(place.metrics, "--metrics"))?;
+    Ok(())
+}
+
 fn up(address: SocketAddr, by: u16) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port() + by)
 }
@@ -300,6 +316,8 @@ impl Cluster {
                 metrics: up(metrics, n),
             })
             .collect();
+        // Before anything is made.
+        places.iter().try_for_each(check_free)?;
         Cluster::with_places(dir, &places)
     }
 
@@ -393,6 +411,21 @@ mod tests {
             replica_count(dir.path(), Some(3)).unwrap_err().exit,
             Exit::Usage
         );
+    }
+
+    #[test]
+    fn a_busy_port_is_named_before_anything_is_made() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let free = SocketAddr::new(address.ip(), 0);
+        let place = Listen {
+            clients: free,
+            replicas: address,
+            metrics: free,
+        };
+        let failure = check_free(&place).unwrap_err();
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.message.contains(&address.to_string()), "{failure}");
     }
 
     #[test]

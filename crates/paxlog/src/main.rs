@@ -57,6 +57,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     let filter = match cli.command {
         Command::Serve(_) => "info",
+        // Links come and go together with this process; that is no news.
+        Command::Dev(_) => "warn,paxlog_quic=error",
         _ => "warn",
     };
     logging::start(global.log_format, filter)?;
@@ -86,11 +88,21 @@ fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
         .enable_all()
         .build()
         .map_err(|error| Failure::local_io(format!("cannot start the runtime: {error}")))?;
-    let result = runtime.block_on(command);
+    let result = runtime.block_on(async {
+        let result = command.await;
+        // The client is gone by now; what it said last still has to leave.
+        for _ in 0..GOODBYES {
+            tokio::task::yield_now().await;
+        }
+        result
+    });
     // A thread that waits for a terminal or pipe is left behind: it has nothing to lose.
     runtime.shutdown_background();
     result
 }
+
+/// Turns of the runtime for the connections' last packets.
+const GOODBYES: u32 = 8;
 
 /// Help and version go to stdout; a mistake to stderr, as JSON if that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {

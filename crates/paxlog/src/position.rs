@@ -20,10 +20,14 @@ pub(crate) fn parse(text: &str) -> Result<From, Failure> {
         .hint("keep the next offset yourself and give it as --from OFFSET"));
     }
     if let Some(at) = text.strip_prefix('@') {
-        return time::parse_ns(at).map(From::Timestamp).map_err(|problem| {
+        time::parse_ns(at).map_err(|problem| {
             Failure::usage(format!("--from {text}: {problem}"))
                 .hint("write the time as RFC 3339, with its offset")
-        });
+        })?;
+        return Err(Failure::usage(format!(
+            "cannot read from the time {at}: this release finds records by offset only"
+        ))
+        .hint("the timestamps of `paxlog read --output json` show which offset to begin at"));
     }
     let from = match text.strip_prefix("tail-") {
         Some(count) => number(count).map(From::TailMinus),
@@ -31,7 +35,7 @@ pub(crate) fn parse(text: &str) -> Result<From, Failure> {
     };
     from.ok_or_else(|| {
         Failure::usage(format!("--from {text}: not a place in a log"))
-            .hint("write first, tail, an offset such as 42, tail-10 or @2026-11-24T10:00:00Z")
+            .hint("write first, tail, an offset such as 42, or tail-10")
     })
 }
 
@@ -46,15 +50,20 @@ mod tests {
         assert_eq!(parse("tail").unwrap(), From::Tail);
         assert_eq!(parse("42").unwrap(), From::Offset(42));
         assert_eq!(parse("tail-10").unwrap(), From::TailMinus(10));
-        assert_eq!(
-            parse("@1970-01-01T00:00:01Z").unwrap(),
-            From::Timestamp(1_000_000_000)
-        );
     }
 
     #[test]
     fn what_is_no_place_is_refused_before_anything_is_sent() {
-        for text in ["", "last", "-1", "tail-", "tail-x", "@noon", "cursor:me"] {
+        for text in [
+            "",
+            "last",
+            "-1",
+            "tail-",
+            "tail-x",
+            "@noon",
+            "cursor:me",
+            "@2026-11-24T10:00:00Z",
+        ] {
             assert_eq!(parse(text).unwrap_err().exit, Exit::Usage, "{text}");
         }
     }

@@ -21,7 +21,7 @@ use crate::{connect, position, time};
 pub(crate) struct ReadArgs {
     /// The log.
     log: String,
-    /// Where to begin: first, tail, an offset, tail-N or @TIME (RFC 3339).
+    /// Where to begin: first, tail, an offset or tail-N (later releases: @TIME, cursor:NAME).
     #[arg(
         long,
         default_value = "first",

@@ -98,7 +98,21 @@ fn start_failure(error: &StartError) -> Failure {
         5 => Exit::Integrity,
         _ => Exit::LocalIo,
     };
-    Failure::new(exit, error.to_string())
+    let failure = Failure::new(exit, error.to_string());
+    match error {
+        StartError::Endpoint(_) | StartError::Http { .. } => {
+            failure.hint("is another replica, or another program, at that address? Stop it, or choose another port")
+        }
+        StartError::NotFormatted { .. }
+        | StartError::Config(_)
+        | StartError::Certs(_)
+        | StartError::Foreign { .. }
+        | StartError::InUse { .. }
+        | StartError::DiskFull { .. }
+        | StartError::Recover { .. }
+        | StartError::Io { .. }
+        | StartError::Thread(_) => failure,
+    }
 }
 
 fn end_failure(reason: &ExitReason) -> Result<(), Failure> {

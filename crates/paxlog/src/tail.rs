@@ -31,7 +31,7 @@ pub(crate) struct TailArgs {
         conflicts_with = "from"
     )]
     records: u64,
-    /// Begin here instead: first, tail, an offset, tail-N or @TIME (RFC 3339).
+    /// Begin here instead: first, tail, an offset or tail-N (later releases: @TIME, cursor:NAME).
     #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
     from: Option<String>,
     /// How records are printed [default: lines, or json with --output json].
