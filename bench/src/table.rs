@@ -1,0 +1,196 @@
+//! Results as tables for people.
+
+use serde_json::Value;
+
+/// Microseconds with the digits that matter.
+fn us(value: &Value) -> String {
+    match value.as_f64() {
+        None => "–".into(),
+        Some(us) if us < 1e3 => format!("{us:.0} µs"),
+        Some(us) if us < 1e4 => format!("{:.2} ms", us / 1e3),
+        Some(us) if us < 1e6 => format!("{:.0} ms", us / 1e3),
+        Some(us) => format!("{:.2} s", us / 1e6),
+    }
+}
+
+fn rate(value: &Value) -> String {
+    let digits = format!("{:.0}", value.as_f64().unwrap_or(0.0));
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn number(value: &Value) -> String {
+    value
+        .as_f64()
+        .map_or("–".into(), |number| format!("{number:.2}"))
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "unknown".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What [`suite::measure`](crate::suite::measure) gave.
+pub fn suite(all: &Value) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    let machine = &all["machine"];
+    line(format!(
+        "{} CPUs ({}), {} MB, Linux {}, {}",
+        text(&machine["cpus"]),
+        text(&machine["model"]),
+        text(&machine["memory_mb"]),
+        text(&machine["kernel"]),
+        text(&machine["disk"]),
+    ));
+    line(format!(
+        "three replica processes, default settings, 1 KiB records; medians of {} rounds of {} s each",
+        text(&all["plan"]["rounds"]),
+        text(&all["plan"]["secs"]),
+    ));
+    line(format!(
+        "load average {} before, {} after (this run included)",
+        number(&all["load"]["before"]),
+        number(&all["load"]["after"]),
+    ));
+    line(String::new());
+    line(format!(
+        "{:<44}{:>12}{:>12}{:>14}",
+        "", "p50", "p99", "records/s"
+    ));
+    let floor = &all["floor"];
+    for (what, key) in [
+        ("floor: write + fdatasync, one writer", "sync"),
+        ("floor: the same, three writers at once", "sync_three"),
+        (
+            "floor: QUIC round trip, client settings",
+            "client_round_trip",
+        ),
+        (
+            "floor: QUIC round trip, replica settings",
+            "replica_round_trip",
+        ),
+        ("floor: the least that an append can take", "least_append"),
+    ] {
+        let (p50, p99) = (
+            us(&floor[format!("{key}_p50_us")]),
+            us(&floor[format!("{key}_p99_us")]),
+        );
+        line(format!("{what:<44}{p50:>12}{p99:>12}"));
+    }
+    for (what, key) in [
+        ("append, one in flight", "append_lone"),
+        (
+            "append, 256 in flight, a frame a record",
+            "append_256_coalesce_off",
+        ),
+        (
+            "append, 256 in flight, records share batches",
+            "append_256_coalesce_on",
+        ),
+        ("append to a tailing reader's ear", "tail"),
+    ] {
+        let part = &all[key];
+        line(format!(
+            "{what:<44}{:>12}{:>12}{:>14}",
+            us(&part["p50_us"]),
+            us(&part["p99_us"]),
+            rate(&part["ops_per_s"]),
+        ));
+    }
+    line(String::new());
+    line(format!(
+        "a lone append takes {} times the least possible",
+        number(&all["append_lone"]["times_floor"])
+    ));
+    let failover = &all["failover"];
+    if failover.is_object() {
+        line(format!(
+            "leader killed: the longest pause that an appender sees is {} ms in the median of {} kills, {} ms at worst ({} ms in a second without a kill)",
+            text(&failover["pause_median_ms"]),
+            text(&failover["kills"]),
+            text(&failover["pause_max_ms"]),
+            text(&failover["before_median_ms"]),
+        ));
+    }
+    out.trim_end().to_owned()
+}
+
+/// What [`memory::Memory::summary`](crate::memory::Memory::summary) gave.
+pub fn memory(all: &Value) -> String {
+    let mut out = format!(
+        "{:.2} GB passed through in {} s ({} MB/s) with {} trims\n{:<10}{:>10}{:>10}{:>10}   {:<8}{:>12}{:>12}",
+        all["bytes"].as_f64().unwrap_or(0.0) / 1e9,
+        text(&all["secs"]),
+        text(&all["mb_per_s"]),
+        text(&all["trims"]),
+        "RssAnon",
+        "start",
+        "peak",
+        "end",
+        "flat",
+        "disk, peak",
+        "disk, end",
+    );
+    for replica in all["replicas"].as_array().into_iter().flatten() {
+        let mb = |key: &str| format!("{:.1} MB", replica[key].as_f64().unwrap_or(0.0));
+        out.push_str(&format!(
+            "\nreplica {:<2}{:>10}{:>10}{:>10}   {:<8}{:>12}{:>12}",
+            text(&replica["replica"]),
+            mb("start_mb"),
+            mb("peak_mb"),
+            mb("end_mb"),
+            if replica["flat"] == true { "yes" } else { "NO" },
+            mb("disk_peak_mb"),
+            mb("disk_end_mb"),
+        ));
+    }
+    out.push_str(&format!(
+        "\n{}",
+        match all["holds"] == true {
+            true => format!(
+                "every replica stayed flat and at or under {} MB",
+                text(&all["bound_mb"])
+            ),
+            false => format!(
+                "NOT flat and at or under {} MB everywhere",
+                text(&all["bound_mb"])
+            ),
+        }
+    ));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(us(&json!(312.0)), "312 µs");
+        assert_eq!(us(&json!(3120)), "3.12 ms");
+        assert_eq!(rate(&json!(1234567.8)), "1,234,568");
+        assert_eq!(rate(&json!(999)), "999");
+    }
+
+    #[test]
+    fn what_is_missing_does_not_hide_the_rest() {
+        let table = suite(&json!({"append_lone": {"p50_us": 100, "times_floor": 2.5}}));
+        assert!(table.contains("100 µs"), "{table}");
+        assert!(table.contains("2.50 times"), "{table}");
+    }
+}
