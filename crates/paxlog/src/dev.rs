@@ -276,7 +276,7 @@ fn check_addresses(listen: SocketAddr, metrics: SocketAddr, count: u16) -> Resul
 
 /// Whether nobody has the ports now, so that a busy one leaves nothing behind.
 fn check_free(place: &Listen) -> Result<(), Failure> {
-    let busy = |address: SocketAddr, flag: &str| {
+    let busy = |address: SocketAddr, flag: &'static str| {
         move |error: std::io::Error| {
             Failure::unavailable(format!("the address {address} cannot be used: {error}")).hint(
                 format!("is another `paxlog dev` running? Choose other ports with {flag}"),
