@@ -11,6 +11,7 @@ use paxlog_wire::{Code, FrameLimits, decode};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::peer::Peer;
 use crate::connection::Connection;
 use crate::endpoint::{Acceptor, Endpoint};
 use crate::failure::PeerError;
@@ -28,6 +29,13 @@ pub(super) struct Established {
     pub(super) connection: Connection,
     /// The peer's hello.
     pub(super) hello: ReplicaHello,
+}
+
+/// Where connections of one peer are handed in.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    pub(super) peer: Arc<Peer>,
+    pub(super) mailbox: mpsc::Sender<Established>,
 }
 
 /// What we say of ourselves.
@@ -144,23 +152,19 @@ pub(super) async fn introduce(
 }
 
 /// The acceptor's side: greets whoever comes, and hands the connection to the peer's keeper.
-pub(super) async fn greet_all(
-    mut acceptor: Acceptor,
-    us: Ourselves,
-    mailboxes: BTreeMap<u16, mpsc::Sender<Established>>,
-) {
+pub(super) async fn greet_all(mut acceptor: Acceptor, us: Ourselves, doors: BTreeMap<u16, Door>) {
     let us = Arc::new(us);
-    let mailboxes = Arc::new(mailboxes);
+    let doors = Arc::new(doors);
     let mut greetings = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = greetings.join_next() => {}
             connection = acceptor.next(), if greetings.len() < GREETINGS_MAX => {
                 let Some(connection) = connection else { return };
-                let (us, mailboxes) = (us.clone(), mailboxes.clone());
+                let (us, doors) = (us.clone(), doors.clone());
                 greetings.spawn(async move {
                     let peer = connection.peer().clone();
-                    if let Err((code, why)) = greet(&us, connection.clone(), &mailboxes).await {
+                    if let Err((code, why)) = greet(&us, connection.clone(), &doors).await {
                         tracing::warn!(%peer, address = %connection.address(), "refused a link: {why}");
                         connection.close(code, &why);
                     }
@@ -173,7 +177,7 @@ pub(super) async fn greet_all(
 async fn greet(
     us: &Ourselves,
     connection: Connection,
-    mailboxes: &BTreeMap<u16, mpsc::Sender<Established>>,
+    doors: &BTreeMap<u16, Door>,
 ) -> Result<(), (Code, String)> {
     let late = || (Code::Invalid, "no hello came in time".to_owned());
     let stream =
@@ -188,7 +192,7 @@ async fn greet(
     let frame = frame.ok_or_else(late)?;
     let hello: ReplicaHello = decode(&frame).map_err(|error| (Code::Invalid, error.to_string()))?;
     us.check(&connection, &hello)?;
-    let Some(mailbox) = mailboxes.get(&hello.replica) else {
+    let Some(door) = doors.get(&hello.replica) else {
         let why = format!(
             "replica {} is not among the members that replica {} was configured with",
             hello.replica, us.replica
@@ -201,6 +205,13 @@ async fn greet(
             "of two replicas the one with the lower id dials".to_owned(),
         ));
     }
+    if hello.purpose == Purpose::Accepts && !door.peer.has_control() {
+        // The dialler's control leads to an earlier life of ours, and will find out.
+        return Err((
+            Code::Unavailable,
+            "the control connection comes first".to_owned(),
+        ));
+    }
     let reply = ReplicaHelloReply {
         result: Ok(us.hello(hello.purpose, hello.link)),
     };
@@ -211,7 +222,7 @@ async fn greet(
     sender.finish();
     connection.fit_in_flight(hello.receive_budget);
     // Gone only when the links are.
-    let _ = mailbox.send(Established { connection, hello }).await;
+    let _ = door.mailbox.send(Established { connection, hello }).await;
     Ok(())
 }
 

@@ -96,7 +96,7 @@ impl Links {
         let (sender, events) = events::channel();
         let mut tasks = JoinSet::new();
         let mut peers = BTreeMap::new();
-        let mut mailboxes = BTreeMap::new();
+        let mut doors = BTreeMap::new();
         for peer in config
             .peers
             .into_iter()
@@ -105,7 +105,11 @@ impl Links {
             let (mailbox, established) = peer::mailbox();
             let state = Arc::new(Peer::new(peer.id));
             peers.insert(peer.id, state.clone());
-            mailboxes.insert(peer.id, mailbox.clone());
+            let door = greeting::Door {
+                peer: state.clone(),
+                mailbox: mailbox.clone(),
+            };
+            doors.insert(peer.id, door);
             let keeper = peer::Keeper {
                 peer: state,
                 addresses: peer.addresses,
@@ -117,7 +121,7 @@ impl Links {
             };
             tasks.spawn(keeper.run(established));
         }
-        tasks.spawn(greeting::greet_all(acceptor, us, mailboxes));
+        tasks.spawn(greeting::greet_all(acceptor, us, doors));
         (
             Self {
                 endpoint,

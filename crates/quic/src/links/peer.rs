@@ -88,6 +88,11 @@ impl Peer {
         }
     }
 
+    /// Whether the control connection is there.
+    pub(super) fn has_control(&self) -> bool {
+        self.control_link.load(Ordering::Acquire) != 0
+    }
+
     fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -329,6 +329,65 @@ fn a_restarted_replica_is_linked_again() {
 }
 
 #[test]
+fn a_killed_replica_that_comes_back_is_linked_again_before_silence_is_noticed() {
+    let authority = authority();
+    let (one, two) = (replica(&authority, 1), replica(&authority, 2));
+    let patient = || Tuning {
+        idle: Duration::from_secs(25),
+        ..Tuning::of(Plane::Replicas)
+    };
+    let begin = |at: std::net::SocketAddr, peer: std::net::SocketAddr| {
+        let (endpoint, acceptor) = Endpoint::serve(Plane::Replicas, at, &two, patient()).ok()?;
+        let address = endpoint.local_address();
+        Some((start(2, endpoint, acceptor, &[(1, peer)]), address))
+    };
+
+    // Replica 2 dies with its runtime: nothing says goodbye, as with kill -9. It is 1 that must notice, and dial.
+    let first = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (node, address) = first.block_on(async { begin(any_port(), any_port()).unwrap() });
+    let survivor = std::thread::spawn(move || {
+        run(async {
+            let (endpoint, acceptor) =
+                Endpoint::serve(Plane::Replicas, any_port(), &one, patient()).unwrap();
+            let mut one = start(1, endpoint, acceptor, &[(2, address)]);
+            one.linked(1).await;
+            match one.next().await {
+                LinkEvent::Down { peer, why } => {
+                    assert!(why.to_string().contains("restarted"), "{peer}: {why}")
+                }
+                other => panic!("{other:?}"),
+            }
+            one.linked(1).await;
+        });
+    });
+    let node = first.block_on(async {
+        let mut node = node;
+        tokio::time::timeout(Duration::from_secs(30), node.linked(1))
+            .await
+            .expect("the test hangs");
+        node
+    });
+    drop(first);
+    drop(node);
+    run(async {
+        let (mut node, _) = loop {
+            match begin(address, any_port()) {
+                Some(begun) => break begun,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        node.linked(1).await;
+        while !survivor.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    survivor.join().unwrap();
+}
+
+#[test]
 fn a_replica_that_starts_late_is_linked_soon() {
     run(async {
         let authority = authority();
