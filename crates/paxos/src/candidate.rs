@@ -10,7 +10,7 @@ use crate::paxos::{Paxos, Post, SLOT_SANE_MAX};
 use crate::types::{Ballot, DiskHealth, Nanos, PersistId, ReplicaId, Slot, Value};
 
 /// The longest a rival is given, in time-outs.
-const RIVALS_MAX: u64 = 8;
+const RIVALS_MAX: u64 = 4;
 
 /// One attempt to lead.
 #[derive(Debug)]
@@ -33,11 +33,19 @@ impl Paxos {
             self.votes() && self.disk == DiskHealth::Well && matches!(self.post, Post::Follower);
         let promised = self.acceptor.promised();
         fit && now >= self.defer_until
+            && !self.defers_to_rival(now)
             && self.reaches_quorum(now)
             && !self.peers.saying(now).any(|(_, says)| {
                 let leads = says.leading.is_some_and(|l| l.ballot >= promised);
                 (leads && says.reaches_quorum && says.disk_well) || says.vouches
             })
+    }
+
+    /// Somebody else was promised, and still has time to lead. As long as round trips measure now, not then.
+    fn defers_to_rival(&self, now: Nanos) -> bool {
+        let patience = 6 * self.config.heartbeat_ns + 2 * self.peers.slack_ns();
+        self.rival_at
+            .is_some_and(|at| now < at + patience * self.rivals)
     }
 
     /// Decides when to stand, if at all: the best placed at once, others later.
@@ -143,8 +151,7 @@ impl Paxos {
             self.acceptor.promise(ballot, &mut self.out, fx);
             self.follow(fx);
             self.rivals = (self.rivals + 1).min(RIVALS_MAX);
-            let patience = 6 * self.config.heartbeat_ns + 2 * self.peers.slack_ns();
-            self.defer_until = now + patience * self.rivals;
+            self.rival_at = Some(now);
             self.stand_at = None;
         }
         let report = self.acceptor.report(prepare.first);

@@ -158,6 +158,8 @@ pub(crate) struct Leader {
     pub(crate) progress: BTreeMap<ReplicaId, Progress>,
     pub(crate) reads: Reads,
     pub(crate) handing: Option<Handing>,
+    /// When phase 1 ended.
+    pub(crate) since: Nanos,
     /// When to tell the chosen index by a heartbeat, if no Accept carries it before.
     pub(crate) tell_at: Option<Nanos>,
 }
@@ -189,6 +191,7 @@ impl Leader {
             reads: Reads::default(),
             handing: None,
             tell_at: None,
+            since: now,
         }
     }
 

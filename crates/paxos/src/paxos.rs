@@ -105,8 +105,10 @@ pub struct Paxos {
     pub(crate) next_round_at: Nanos,
     /// When to stand, once it was seen that this replica may.
     pub(crate) stand_at: Option<Nanos>,
-    /// Somebody else was promised: it gets until then.
+    /// Whoever just started listens until then.
     pub(crate) defer_until: Nanos,
+    /// When somebody else was promised last.
+    pub(crate) rival_at: Option<Nanos>,
     /// Promises to others since a leader was known: the more, the longer each gets.
     pub(crate) rivals: u64,
     pub(crate) counters: Counters,
@@ -166,8 +168,9 @@ impl Paxos {
             last_read: ReadId(0),
             next_round_at: now,
             stand_at: None,
-            // Whoever just started listens first.
+
             defer_until: if alone { now } else { now + silence_ns },
+            rival_at: None,
             rivals: 0,
             counters: Counters::default(),
             announced: (Role::Follower { leader: None }, Ballot::NONE),

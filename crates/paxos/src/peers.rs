@@ -13,6 +13,8 @@ use crate::types::{Nanos, ReplicaId, Slot};
 const ROUNDS_KEPT: usize = 1024;
 /// Earlier lives of a peer whose late messages are recognized.
 const LIVES_KEPT: usize = 4;
+/// Whoever was not heard for so long has no say in how slow the network is.
+const LATELY_NS: Nanos = 1_000_000_000;
 /// However long round trips are, a leader is replaced after about this.
 const SLACK_NS_MAX: Nanos = 2_000_000_000;
 
@@ -47,6 +49,7 @@ pub(crate) struct Peers {
     life: u64,
     heartbeat_ns: Nanos,
     round: u64,
+    slack_ns: Nanos,
     /// (round, when sent), newest last.
     sent: VecDeque<(u64, Nanos)>,
     peers: BTreeMap<ReplicaId, Peer>,
@@ -58,6 +61,7 @@ impl Peers {
             life,
             heartbeat_ns,
             round: 0,
+            slack_ns: 0,
             sent: VecDeque::new(),
             peers: BTreeMap::new(),
         }
@@ -170,17 +174,19 @@ impl Peers {
             }
         }
         peer.says = Some(beat.clone());
+        let lately = |p: &&Peer| {
+            p.heard_at
+                .is_some_and(|at| now.saturating_sub(at) <= LATELY_NS)
+        };
+        let heard = self.peers.values().filter(lately);
+        let slowest = heard.map(|p| p.srtt_ns + 4 * p.rtt_var_ns).max();
+        self.slack_ns = slowest.unwrap_or(0).min(SLACK_NS_MAX);
         fresh
     }
 
-    /// What round trips add to every time-out: that of the slowest peer heard of.
+    /// What round trips add to every time-out: that of the slowest peer heard lately.
     pub(crate) fn slack_ns(&self) -> Nanos {
-        let slowest = self
-            .peers
-            .values()
-            .map(|p| p.srtt_ns + 4 * p.rtt_var_ns)
-            .max();
-        slowest.unwrap_or(0).min(SLACK_NS_MAX)
+        self.slack_ns
     }
 
     /// A peer not heard for so long is silent.

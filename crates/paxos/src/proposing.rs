@@ -280,6 +280,18 @@ impl Paxos {
         let Post::Leader(leader) = &self.post else {
             return false;
         };
+        // Chosen slots below the first are to be learned; whoever promised that it knows them may be gone.
+        let prefix = self.acceptor.chosen_prefix();
+        let in_office = now.saturating_sub(leader.since) > self.peers.silence_ns();
+        if prefix < leader.first
+            && in_office
+            && !self
+                .peers
+                .saying(now)
+                .any(|(_, says)| says.chosen_prefix > prefix)
+        {
+            return true;
+        }
         let others = leader.progress.len();
         leader.backlog.iter().any(|item| {
             let lacks = item.value.is_none() && item.asked > 0;

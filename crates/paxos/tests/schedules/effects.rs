@@ -257,6 +257,9 @@ impl World {
         let copies = 1 + u64::from(self.rng.chance(self.plan.repeat_percent));
         for _ in 0..copies {
             let mut after = MS / 20 + self.rng.exponential(self.plan.delay_mean);
+            if !self.healed {
+                after += self.clog[at][to].saturating_sub(self.now);
+            }
             if !self.plan.loose {
                 let last = self.streams.entry((at, to, class)).or_default();
                 *last = (*last).max(self.now + after);

@@ -9,7 +9,7 @@ impl World {
     pub(crate) fn fault(&mut self) {
         let n = self.replicas.len() as u64;
         let at = self.rng.below(n) as usize;
-        match self.rng.below(9) {
+        match self.rng.below(10) {
             0 | 1 if self.plan.cuts => {
                 let other = self.rng.below(n) as usize;
                 match self.rng.below(5) {
@@ -70,6 +70,17 @@ impl World {
                 let other = self.rng.below(n) as usize;
                 if self.plan.cuts && at != other {
                     self.cut[other][at] = true;
+                }
+            }
+            9 if self.plan.clogs => {
+                // Everything one replica says, or hears, comes late.
+                let until = self.now + self.rng.range(50, 600) * MS;
+                let says = self.rng.chance(50);
+                for other in (0..n as usize).filter(|&o| o != at) {
+                    if self.rng.chance(70) {
+                        let (from, to) = if says { (at, other) } else { (other, at) };
+                        self.clog[from][to] = until;
+                    }
                 }
             }
             _ => {}

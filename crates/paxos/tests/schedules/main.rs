@@ -40,6 +40,10 @@ fn schedule(seed: u64) -> Coverage {
         world.step();
     }
     assert!(world.now >= faults_for);
+    if world.plan.core_first {
+        world.core_must_progress(6_000 * MS);
+        world.heal();
+    }
     world.must_recover(6_000 * MS);
     world.finish()
 }

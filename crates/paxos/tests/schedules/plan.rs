@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) delay_mean: u64,
     pub(crate) sync_mean: u64,
     pub(crate) cuts: bool,
+    /// Links hold what they carry back for longer than an election takes.
+    pub(crate) clogs: bool,
     pub(crate) crashes: bool,
     pub(crate) stalls: bool,
     pub(crate) damage: bool,
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) window_bytes_max: u64,
     pub(crate) faults_for: u64,
     pub(crate) stable_after: bool,
+    /// Before all is well, only a majority is, and only one of it reaches the others.
+    pub(crate) core_first: bool,
 }
 
 impl Plan {
@@ -48,6 +52,7 @@ impl Plan {
             delay_mean: [MS / 10, MS, 4 * MS, 20 * MS][rng.below(4) as usize],
             sync_mean: [MS / 10, MS, 5 * MS, 20 * MS][rng.below(4) as usize],
             cuts: rng.chance(50),
+            clogs: rng.chance(40),
             crashes: rng.chance(70),
             stalls: rng.chance(30),
             damage: rng.chance(40),
@@ -62,6 +67,7 @@ impl Plan {
             window_bytes_max: [1000, 16 << 20][rng.below(2) as usize],
             faults_for: rng.range(300, 1500) * MS,
             stable_after: rng.chance(15),
+            core_first: rng.chance(25),
         }
     }
 
@@ -75,6 +81,7 @@ impl Plan {
             delay_mean: MS / 5,
             sync_mean: MS,
             cuts: false,
+            clogs: false,
             crashes: false,
             stalls: false,
             damage: false,
@@ -89,6 +96,7 @@ impl Plan {
             window_bytes_max: 16 << 20,
             faults_for: u64::MAX / 4,
             stable_after: false,
+            core_first: false,
         }
     }
 }
@@ -111,6 +119,7 @@ pub(crate) struct Coverage {
     pub(crate) outcomes_unknown: u64,
     pub(crate) stalls: u64,
     pub(crate) unread: u64,
+    pub(crate) cores: u64,
 }
 
 macro_rules! each_counter {
@@ -161,7 +170,8 @@ impl Coverage {
             checkpoints_installed,
             outcomes_unknown,
             stalls,
-            unread
+            unread,
+            cores
         );
     }
 
@@ -184,7 +194,8 @@ impl Coverage {
             checkpoints_installed,
             outcomes_unknown,
             stalls,
-            unread
+            unread,
+            cores
         );
         missing
     }

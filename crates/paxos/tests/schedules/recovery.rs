@@ -49,10 +49,37 @@ impl World {
         }
     }
 
+    /// Somebody reaches a majority both ways: something is chosen.
+    pub(crate) fn core_must_progress(&mut self, within: u64) {
+        let until = self.now + within;
+        self.run_for(150 * MS);
+        // Forming takes all.
+        let unformed = |r: &Replica| {
+            r.paxos
+                .as_ref()
+                .is_some_and(|p| p.standing() == Standing::NotFormed)
+        };
+        if self.replicas.iter().any(unformed) {
+            return;
+        }
+        self.install_checkpoints();
+        let before = self.checks.told;
+        while self.checks.told <= before {
+            assert!(
+                self.now < until,
+                "a majority makes no progress: {}",
+                self.describe()
+            );
+            self.run_for(20 * MS);
+            self.install_checkpoints();
+        }
+    }
+
     /// After healing: a leader serves, everybody holds everything, and it stays so.
     pub(crate) fn must_recover(&mut self, within: u64) {
         let until = self.now + within;
-        self.run_for(150 * MS);
+        // What clogged links held back comes first.
+        self.run_for(if self.plan.clogs { 600 } else { 150 } * MS);
         self.install_checkpoints();
         let target = loop {
             assert!(self.now < until, "no serving leader: {}", self.describe());
@@ -85,11 +112,14 @@ impl World {
             }
             self.run_for(20 * MS);
         };
-        self.run_for(100 * MS);
-        assert!(
-            !self.replicas[token.0].reads.contains_key(&token.1),
-            "a read is not answered"
-        );
+        while self.replicas[token.0].reads.contains_key(&token.1) {
+            assert!(
+                self.now < until,
+                "a read is not answered: {}",
+                self.describe()
+            );
+            self.run_for(20 * MS);
+        }
         if self.plan.stable_after {
             let leader = self.leader();
             self.run_for(500 * MS);

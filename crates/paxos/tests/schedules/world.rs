@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) replicas: Vec<Replica>,
     /// `cut[from][to]`
     pub(crate) cut: Vec<Vec<bool>>,
+    /// `clog[from][to]`: until when it holds back what it carries.
+    pub(crate) clog: Vec<Vec<u64>>,
     pub(crate) streams: BTreeMap<(usize, usize, Class), u64>,
     pub(crate) checks: Checks,
     pub(crate) coverage: Coverage,
@@ -120,6 +122,7 @@ impl World {
             free: Vec::new(),
             replicas: Vec::new(),
             cut: vec![vec![false; n]; n],
+            clog: vec![vec![0; n]; n],
             streams: BTreeMap::new(),
             checks: Checks::default(),
             coverage: Coverage::default(),
@@ -276,6 +279,7 @@ impl World {
                     self.schedule(gap, Event::Fault);
                 }
             }
+            Event::Heal if self.plan.core_first => self.heal_core(),
             Event::Heal => self.heal(),
         }
     }
@@ -337,13 +341,44 @@ impl World {
         self.schedule(5 * MS, Event::Restart { replica: at });
     }
 
-    pub(crate) fn heal(&mut self) {
+    fn calm_down(&mut self) {
         self.healed = true;
-        self.uncut_all();
         self.plan.loss_percent = 0;
         self.plan.repeat_percent = 0;
         self.plan.delay_mean = MS / 5;
         self.plan.sync_mean = MS;
+    }
+
+    /// Only a majority that holds no damage is well, and it is a star; the others stay as they are, cut off.
+    fn heal_core(&mut self) {
+        self.calm_down();
+        let core: Vec<usize> = (0..self.replicas.len())
+            .filter(|&at| !self.victims[at])
+            .collect();
+        let core = &core[..self.replicas.len() / 2 + 1];
+        let hub = core[self.rng.below(core.len() as u64) as usize];
+        for from in 0..self.replicas.len() {
+            for to in 0..self.replicas.len() {
+                let in_star =
+                    core.contains(&from) && core.contains(&to) && (from == hub || to == hub);
+                if in_star {
+                    self.uncut(from, to);
+                } else {
+                    self.cut[from][to] = from != to;
+                }
+            }
+        }
+        for &at in core {
+            if self.replicas[at].paxos.is_none() {
+                self.start(at);
+            }
+        }
+        self.coverage.cores += 1;
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.calm_down();
+        self.uncut_all();
         for at in 0..self.replicas.len() {
             if self.replicas[at].paxos.is_none() {
                 self.start(at);
