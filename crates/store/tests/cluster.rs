@@ -580,7 +580,7 @@ impl Sim {
             return;
         }
         // A trim is a numbered command like any other: it goes alone.
-        if self.client.next % 40 == 0 && self.client.next > 80 {
+        if self.client.next.is_multiple_of(40) && self.client.next > 80 {
             let keep = self
                 .client
                 .acked
