@@ -229,3 +229,34 @@ fn frames_of_another_history_do_not_chain() {
     assert_eq!(found.len(), 4);
     assert_eq!(recovered.cut, Some(model.frames[4].lsn));
 }
+
+#[test]
+fn dropped_frames_do_not_rise_when_the_seal_is_damaged_later() {
+    let disk = formatted(5);
+    let (wal, _) = open(&disk, SEGMENT).unwrap();
+    let mut model = Model::default();
+    let mut rng = Rng::new(5);
+    for _ in 0..8 {
+        model.append(&wal, 700, &mut rng);
+    }
+    while wal.drive_write() {}
+    drop(wal);
+    let name = "0000000000000001.seg";
+    let hole = model.frames[2].lsn;
+    let mut torn = disk.content(name).unwrap();
+    torn[hole.offset() as usize..][..64].fill(0);
+    let disk = with(&disk, name, &torn);
+    // Cuts at the hole, and goes on far enough for promises above the seal.
+    let (wal, recovered) = open(&disk, SEGMENT).unwrap();
+    assert_eq!(recovered.cut, Some(hole));
+    model.frames.truncate(2);
+    model.append(&wal, 10, &mut rng);
+    wal.drive();
+    wal.mark();
+    wal.drive();
+    drop(wal);
+    disk.flip(name, hole.offset() + 5, 1);
+    disk.flip(name, SEGMENT - 1, 1);
+    let (_, recovered) = found_in(&model, &disk);
+    assert!(!recovered.damaged.is_empty() || !recovered.blemishes.is_empty());
+}
