@@ -586,3 +586,6 @@ fn disjoint(unknown: Vec<UnknownSlots>) -> Vec<UnknownSlots> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use paxlog_paxos::{Ballot, Incarnation, Member, Promise, Slot};
+use paxlog_paxos::{Ballot, Incarnation, Member, Promise, ReplicaId, Slot};
 
 use crate::disk::{Disk, What, value_number};
 
@@ -127,7 +127,7 @@ impl Checks {
     }
 
     /// A Promise tells all that was durably accepted, damaged or not.
-    pub(crate) fn promise(&self, promise: &Promise, disk: &Disk) {
+    pub(crate) fn promise(&self, replica: ReplicaId, promise: &Promise, disk: &Disk) {
         let first = self
             .prepare_first
             .get(&promise.ballot)
@@ -151,7 +151,10 @@ impl Checks {
             // A later leader found nothing of an older ballot there, and made sure of it.
             let settled = || {
                 let mut free = self.free.range(ballot..=promise.ballot);
+                // Where it was this replica, only the first slot is seen from outside until it proposes.
+                let mut first = self.first.range(ballot..=promise.ballot);
                 free.any(|(&b, &free)| b > ballot && slot >= free)
+                    || first.any(|(&b, &first)| b > ballot && b.replica == replica && slot >= first)
             };
             assert!(
                 told || unknown || settled(),

@@ -1,6 +1,8 @@
 //! Carrying out what a replica wants done, and checking it on the way.
 
-use paxlog_paxos::{Ballot, DiskHealth, Effect, Envelope, Message, Persist, PersistId, Role, Slot};
+use paxlog_paxos::{
+    Ballot, DiskHealth, Effect, Envelope, Message, Persist, PersistId, ReplicaId, Role, Slot,
+};
 
 use crate::disk::{What, value_number};
 use crate::plan::MS;
@@ -290,7 +292,7 @@ impl World {
             Message::Promise(m) => {
                 honoured(m.ballot);
                 r.promise_sent = r.promise_sent.max(m.ballot);
-                self.checks.promise(m, &r.disk);
+                self.checks.promise(ReplicaId(at as u16 + 1), m, &r.disk);
                 assert!(m.chosen_below <= r.disk.checkpoint);
             }
             Message::Accept(m) => {
