@@ -1,0 +1,27 @@
+//! Whole program, from outside: real `paxlog` processes on free ports, in temporary directories.
+//!
+//! | module | shows |
+//! |---|---|
+//! | `roundtrip` | what went in comes out, byte for byte |
+//! | `tail` | `tail -f` hears of records at once, and goes on over a kill -9 of the leader |
+//! | `kills` | kill -9 of random replicas under load: nothing acknowledged is lost, moved or repeated |
+//! | `majority` | two or all three replicas killed; how appends end, and that progress resumes by itself |
+//! | `failover` | how long appends pause when the leader is killed |
+//! | `wiped` | a replica that lost its directory does not vote |
+//! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
+//! | `cli` | exit codes, results, errors in text and JSON |
+//! | `observe` | metrics, health and status; the dashboards' queries |
+//!
+//! Nothing here asserts how fast something is. Waits end as soon as what they wait for is there, and fail after
+//! [`support::LIVENESS`], which is meant for a machine that has other things to do.
+
+mod bad_input;
+mod cli;
+mod failover;
+mod kills;
+mod majority;
+mod observe;
+mod roundtrip;
+mod support;
+mod tail;
+mod wiped;

@@ -1,0 +1,138 @@
+//! Without a majority: how appends end, and that nothing hangs; and with one again.
+
+use std::time::{Duration, Instant};
+
+use paxlog_client::{AppenderOptions, Code, Error, OutcomeFact, Record};
+
+use crate::support::{Cluster, LIVENESS, block_on, read_at, until};
+
+const DEADLINE: Duration = Duration::from_secs(4);
+/// What an append may take longer than its deadline on a machine that is busy.
+const LATE: Duration = Duration::from_secs(20);
+const LOG: &str = "lonely";
+
+#[test]
+fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_back_is_enough() {
+    let mut cluster = Cluster::started();
+    let profile = cluster.profile();
+    block_on(async {
+        let client = cluster.client().await.with_deadline(DEADLINE);
+        let options = AppenderOptions {
+            deadline: DEADLINE,
+            ..AppenderOptions::default()
+        };
+        let first = client.appender(LOG, options.clone()).await.expect("opened");
+        let second = client.appender(LOG, options.clone()).await.expect("opened");
+        let acknowledged = first.append(record("acknowledged")).await.expect("taken");
+        acknowledged.await.expect("acknowledged");
+
+        let leader = cluster.leader();
+        let others: Vec<u16> = (1..=3).filter(|id| *id != leader).collect();
+        cluster.kill_all(&others);
+        // The leader does not know yet: it proposes these.
+        let begin = Instant::now();
+        let mut proposed = Vec::new();
+        for _ in 0..5 {
+            proposed.push(first.append(record("proposed")).await.expect("taken"));
+        }
+        let mut ends = Vec::new();
+        for pending in proposed {
+            ends.push(pending.await.expect_err("there is no majority"));
+        }
+        assert!(begin.elapsed() < DEADLINE + LATE, "{:?}", begin.elapsed());
+        println!("proposed, after {:?}: {}", begin.elapsed(), ends[0]);
+        for error in &ends {
+            assert_eq!(error.outcome, OutcomeFact::Unknown, "{error}");
+            assert_eq!(error.code, Code::OutcomeUnknown, "{error}");
+            assert_eq!(error.exit_code(), 4);
+        }
+
+        // By now it knows that it leads nobody.
+        until("the leader gives up", || {
+            (cluster.status(leader)?["role"] != "leader").then_some(())
+        });
+        let begin = Instant::now();
+        let pending = second.append(record("refused")).await.expect("taken");
+        let error = pending.await.expect_err("there is no majority");
+        assert!(begin.elapsed() < DEADLINE + LATE, "{:?}", begin.elapsed());
+        println!("after that, after {:?}: {error}", begin.elapsed());
+        not_applied(&error);
+        // Whatever else needs a majority ends too.
+        not_applied(&client.create_log("new", true).await.expect_err("no"));
+        let asked = client.check_tail(LOG, Default::default()).await;
+        assert_eq!(asked.expect_err("nobody leads").exit_code(), 3);
+        let opened = client.appender(LOG, options).await;
+        not_applied(&opened.expect_err("nobody leads"));
+        // What is not kept from a client that can do without: a read of what was applied.
+        let read = read_at(&profile, cluster.place(leader).clients, LOG).await;
+        assert_eq!(read.len(), 1);
+
+        // And from outside.
+        let output = cluster
+            .paxlog(&[
+                "append",
+                LOG,
+                "-m",
+                "refused",
+                "--deadline",
+                "1s",
+                "--output",
+                "json",
+            ])
+            .run()
+            .code(3);
+        let error = output.error_beside_results();
+        assert_eq!(error["outcome"], "not_applied", "{error}");
+        let output = cluster.paxlog(&["cluster", "status"]).run().code(3);
+        assert!(output.text().contains("down"), "{}", output.text());
+        let (code, sentence) =
+            crate::support::get(cluster.place(leader).metrics, "/readyz").expect("it answers");
+        assert_eq!(code, 503, "{sentence}");
+
+        // One comes back, and nobody does anything else.
+        let patient = client.clone().with_deadline(LIVENESS);
+        cluster.start(others[0]);
+        let back = Instant::now();
+        patient.append(LOG, record("again")).await.expect("applied");
+        println!(
+            "appends went on {:?} after one was started again",
+            back.elapsed()
+        );
+        // The old appenders too.
+        let pending = second.append(record("by the second")).await.expect("taken");
+        pending.await.expect("applied");
+        cluster.start(others[1]);
+        cluster.wait_all_ready();
+        cluster.wait_caught_up();
+        let end = patient.seal(LOG).await.expect("sealed").tail;
+        client.close().await;
+
+        cluster.wait_caught_up();
+        for id in 1..=3 {
+            let log = read_at(&profile, cluster.place(id).clients, LOG).await;
+            assert_eq!(log.len() as u64, end);
+            let count = |text: &str| log.iter().filter(|r| r.payload == text.as_bytes()).count();
+            assert_eq!(count("acknowledged"), 1);
+            assert_eq!(count("refused"), 0, "it was called not applied");
+            assert!(count("proposed") <= 5, "never twice");
+            assert_eq!((count("again"), count("by the second")), (1, 1));
+        }
+    });
+    cluster.finish();
+}
+
+fn record(text: &str) -> Vec<Record> {
+    vec![Record::new(text.to_owned())]
+}
+
+fn not_applied(error: &Error) {
+    assert_eq!(error.outcome, OutcomeFact::NotApplied, "{error}");
+    assert_eq!(error.exit_code(), 3, "{error}");
+    assert!(
+        matches!(
+            error.code,
+            Code::Unavailable | Code::Electing | Code::NotLeader | Code::DeadlineExceeded
+        ),
+        "{error}"
+    );
+}

@@ -1,0 +1,54 @@
+//! What every theme needs: clusters of processes, commands, HTTP, a load and its judge.
+
+mod cluster;
+mod command;
+mod direct;
+mod http;
+pub(crate) mod load;
+mod ports;
+mod rng;
+mod text;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use cluster::{Cluster, Options, Place};
+pub(crate) use command::{Output, Paxlog, Running, Signal, output_of, paxlog, signal};
+pub(crate) use direct::{Stored, read_at};
+pub(crate) use http::{get, status_of};
+pub(crate) use ports::Ports;
+pub(crate) use rng::{Rng, seed};
+pub(crate) use text::real_text;
+
+/// Everything that must happen at last happens within this, on a machine that is busy with other things, or is
+/// a failure.
+pub(crate) const LIVENESS: Duration = Duration::from_secs(90);
+
+/// How often something is looked at that tells nobody when it changes.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `look` finds something.
+///
+/// # Panics
+/// When it does not within [`LIVENESS`].
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            begin.elapsed() < LIVENESS,
+            "{what}: not within {LIVENESS:?}"
+        );
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Runs async code on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
