@@ -141,3 +141,21 @@ fn broken_links_resume() {
         heals(world);
     }
 }
+
+/// A leader that hears everything late is replaced meanwhile. Answers to its questions, given before it was
+/// replaced, reach it afterwards: they prove nothing to a read that came in between.
+#[test]
+fn late_confirmations_answer_no_later_read() {
+    for seed in 1..=40 {
+        let (mut world, leader) = cluster(seed, 3);
+        for other in others(&world, &[leader]) {
+            world.clog[other][leader] = world.now + 450 * MS;
+        }
+        for _ in 0..600 {
+            world.run_for(MS);
+            world.read(leader);
+        }
+        assert_ne!(world.leader(), Some(leader));
+        heals(world);
+    }
+}
