@@ -52,18 +52,6 @@ pub enum ReadError {
 }
 
 impl Checkpoint {
-    /// The name of its file, by which the newest is found.
-    pub fn name(slot: Slot) -> String {
-        format!("ckpt-{:016x}", slot.0)
-    }
-
-    /// The slot in a file's name.
-    pub fn slot_of(name: &str) -> Option<Slot> {
-        u64::from_str_radix(name.strip_prefix("ckpt-")?, 16)
-            .ok()
-            .map(Slot)
-    }
-
     /// The file's bytes. Takes time with the size of the state: not for the
     /// core's thread.
     pub fn encode(&self) -> Vec<u8> {
@@ -175,9 +163,5 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(Checkpoint::decode(&bytes[..end]).is_err());
         }
-        assert_eq!(
-            Checkpoint::slot_of(&Checkpoint::name(Slot(12))),
-            Some(Slot(12))
-        );
     }
 }

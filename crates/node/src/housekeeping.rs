@@ -16,6 +16,8 @@ use crate::node::Node;
 
 /// How long to wait after a failure (a full disk) before trying again.
 const RETRY_NS: u64 = 1_000_000_000;
+/// How often a checkpoint is taken only so that dead segments can go.
+const IDLE_CHECKPOINT_NS: u64 = 1_000_000_000;
 /// How often to look for segments that can be retired.
 const LOOK_NS: u64 = 250_000_000;
 
@@ -38,6 +40,7 @@ pub(crate) struct Housekeeping {
     older: Slot,
     not_before: u64,
     next_look: u64,
+    next_idle_checkpoint: u64,
 }
 
 impl Housekeeping {
@@ -54,6 +57,7 @@ impl Housekeeping {
             older,
             not_before: 0,
             next_look: 0,
+            next_idle_checkpoint: 0,
         }
     }
 
@@ -103,7 +107,7 @@ impl Node {
         self.annotate(fx);
         self.give_up();
         self.checkpoint(fx);
-        self.retire(fx);
+        self.retire(now, fx);
     }
 
     fn annotate(&mut self, fx: &mut Effects) {
@@ -181,24 +185,33 @@ impl Node {
         }
     }
 
-    fn retire(&mut self, fx: &mut Effects) {
+    fn retire(&mut self, now: Now, fx: &mut Effects) {
         if self.housekeeping.retiring {
             return;
         }
-        let kept = self
-            .housekeeping
-            .older
-            .min(self.paxos.min_applied_of_all_members());
+        let (checkpoint, members) = (
+            self.housekeeping.older,
+            self.paxos.min_applied_of_all_members(),
+        );
         let index = &self.index;
-        if let Some((below, end)) = self
+        let live = |segment| index.is_live(segment);
+        let found = self
             .segments
-            .retirable(self.applied, kept, |segment| index.is_live(segment))
-        {
-            self.paxos.note_checkpoint(end);
+            .retirable(self.applied, checkpoint, members, live);
+        if let Some(below) = found.below {
+            self.paxos.note_checkpoint(found.slots_end);
             self.segments.retired(below);
             self.index.retire_below(below);
             self.housekeeping.retiring = true;
             fx.push(Effect::Retire(below));
+        }
+        // A log that is trimmed and then left alone gets its space back too, not only with the next segment.
+        if let Some(slot) = found.waits_for
+            && slot > self.housekeeping.older
+            && now.mono >= self.housekeeping.next_idle_checkpoint
+        {
+            self.housekeeping.wanted = true;
+            self.housekeeping.next_idle_checkpoint = now.mono + IDLE_CHECKPOINT_NS;
         }
     }
 }

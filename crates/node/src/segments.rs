@@ -27,6 +27,18 @@ struct Segment {
     dead_at: Option<Slot>,
 }
 
+/// How far segments may be retired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retirable {
+    /// The first that must stay, if any before it may go.
+    pub(crate) below: Option<u32>,
+    /// One beyond the highest slot in those before it.
+    pub(crate) slots_end: Slot,
+    /// The next one is dead, and goes once the older checkpoint and every
+    /// member have come to this slot.
+    pub(crate) waits_for: Option<Slot>,
+}
+
 /// All segments that hold frames of this group.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {
@@ -129,22 +141,21 @@ impl Segments {
             .map(|(number, _)| *number)
     }
 
-    /// How far segments may be retired: the number of the first that must stay,
-    /// and one beyond the highest slot in those before it. `live` says whether
-    /// any batch in a segment can be read; `kept` is the slot below which
-    /// neither the older checkpoint nor any member needs values.
+    /// How far segments may be retired. `live` says whether any batch in a
+    /// segment can be read; `checkpoint` is the slot of the older checkpoint,
+    /// and no member needs values below `members`.
     ///
     /// A segment counts as dead only from the older checkpoint on, so that what
     /// made it dead (a trim) cannot be forgotten by a crash.
     pub(crate) fn retirable(
         &mut self,
         applied: Slot,
-        kept: Slot,
+        checkpoint: Slot,
+        members: Slot,
         live: impl Fn(u32) -> bool,
-    ) -> Option<(u32, Slot)> {
+    ) -> Retirable {
         let open = self.open();
-        let mut retirable = None;
-        let mut end_max = Slot(0);
+        let mut retirable = Retirable::default();
         for (number, segment) in &mut self.by_number {
             let sealed = number.saturating_add(HOT_SEGMENTS) <= open;
             if !sealed || !segment.annotated || !segment.given_up || live(*number) {
@@ -152,11 +163,12 @@ impl Segments {
             }
             let dead_at = *segment.dead_at.get_or_insert(applied);
             let end = segment.slots.map_or(Slot(0), |(_, end)| end);
-            if dead_at > kept || end > kept {
+            if dead_at > checkpoint || end > checkpoint.min(members) {
+                retirable.waits_for = Some(dead_at.max(end));
                 break;
             }
-            end_max = end_max.max(end);
-            retirable = Some((number + 1, end_max));
+            retirable.below = Some(*number + 1);
+            retirable.slots_end = retirable.slots_end.max(end);
         }
         retirable
     }
@@ -211,29 +223,30 @@ mod tests {
         segments.annotated(2);
         segments.give_up_next();
         segments.give_up_next();
+        let mut look = |applied, kept, live: &dyn Fn(u32) -> bool| {
+            assert_eq!(
+                segments
+                    .retirable(Slot(applied), Slot(kept), Slot(0), live)
+                    .below,
+                None
+            );
+            let found = segments.retirable(Slot(applied), Slot(kept), Slot(5), live);
+            (found.below, found.slots_end, found.waits_for)
+        };
+        assert_eq!(look(10, 5, &|_| true), (None, Slot(0), None), "alive");
+        let second_lives = |number| number == 2;
         assert_eq!(
-            segments.retirable(Slot(10), Slot(5), |_| true),
-            None,
-            "alive"
-        );
-        assert_eq!(
-            segments.retirable(Slot(10), Slot(5), |number| number == 2),
-            None,
+            look(10, 5, &second_lives),
+            (None, Slot(0), Some(Slot(10))),
             "dead too recently"
         );
+        assert_eq!(look(12, 10, &second_lives), (Some(2), Slot(1), None));
         assert_eq!(
-            segments.retirable(Slot(12), Slot(10), |number| number == 2),
-            Some((2, Slot(1)))
-        );
-        assert_eq!(
-            segments.retirable(Slot(12), Slot(10), |_| false),
-            Some((2, Slot(1))),
+            look(12, 10, &|_| false),
+            (Some(2), Slot(1), Some(Slot(12))),
             "2 died later"
         );
-        assert_eq!(
-            segments.retirable(Slot(13), Slot(12), |_| false),
-            Some((3, Slot(2)))
-        );
+        assert_eq!(look(13, 12, &|_| false), (Some(3), Slot(2), None));
         segments.retired(3);
         assert_eq!(segments.len(), 1);
     }

@@ -20,7 +20,12 @@ pub fn annotate(wal: &Wal, segment: u32, bytes: &[u8]) -> Event {
 /// Encodes and writes a checkpoint; the newest two are kept. Blocks.
 pub fn checkpoint(wal: &Wal, checkpoint: &Checkpoint) -> Event {
     let slot = checkpoint.slot.0;
-    match wal.put_checkpoint(slot, &[Bytes::from(checkpoint.encode())]) {
+    // Two may hold the same slot, so files are numbered by themselves.
+    let written = wal.checkpoints().and_then(|numbers| {
+        let number = numbers.last().map_or(0, |newest| newest + 1);
+        wal.put_checkpoint(number, &[Bytes::from(checkpoint.encode())])
+    });
+    match written {
         Ok(()) => {
             tracing::debug!(slot, "checkpoint written");
             Event::CheckpointDone { slot }
