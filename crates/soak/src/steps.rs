@@ -1,0 +1,207 @@
+//! The steps, in the order in which they are run: what is cheap and deep first.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bench::{Cluster, failover, memory, table};
+
+use crate::blob;
+use crate::step::{Context, Step};
+use crate::tests::Tests;
+
+/// All of them.
+pub(crate) const ALL: &[Step] = &[
+    Step {
+        name: "schedules",
+        what: "random schedules against the Paxos machine, agreement checked at every step",
+        run: schedules,
+    },
+    Step {
+        name: "wal",
+        what: "random histories, crashes and flipped bits against the write-ahead log",
+        run: wal,
+    },
+    Step {
+        name: "session",
+        what: "the client's state machines against a simulated cluster, more seeds",
+        run: session,
+    },
+    Step {
+        name: "kills",
+        what: "kill -9 of replicas under load, every acknowledged record looked for afterwards",
+        run: kills,
+    },
+    Step {
+        name: "failovers",
+        what: "the longest pause that an appender sees when the leader is killed; the median is to be under 500 ms",
+        run: failovers,
+    },
+    Step {
+        name: "blob",
+        what: "a binary file in records of many sizes, there and back, byte for byte",
+        run: blob::there_and_back,
+    },
+    Step {
+        name: "memory",
+        what: "the replicas' anonymous memory while gigabytes pass through with trims",
+        run: memory,
+    },
+];
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn schedules(context: &Context) -> Result<String> {
+    let (count, first) = (context.pick(100_000, 5_000), first_seed(context));
+    let said = Tests {
+        package: "paxlog-paxos",
+        test: "schedules",
+        only: &["random"],
+        variables: &[
+            ("PAXLOG_SCHEDULES", count.to_string()),
+            ("PAXLOG_FIRST_SEED", first.to_string()),
+        ],
+        patience: 2 * HOUR,
+    }
+    .run(context)?;
+    let rate = said
+        .stdout
+        .lines()
+        .find_map(|line| line.split_once(" schedules a second"))
+        .map_or(String::new(), |(rate, _)| {
+            let rate = rate.rsplit(' ').next().unwrap_or(rate);
+            format!(", {rate} a second")
+        });
+    Ok(format!(
+        "{count} schedules, seeds {first}..{}{rate}",
+        first + count
+    ))
+}
+
+fn wal(context: &Context) -> Result<String> {
+    let (cases, seed) = (context.pick(50_000, 2_000), context.seed);
+    let said = Tests {
+        package: "paxlog-wal",
+        test: "crash",
+        only: &[],
+        variables: &[
+            ("PAXLOG_WAL_CASES", cases.to_string()),
+            ("PROPTEST_RNG_SEED", seed.to_string()),
+        ],
+        patience: 2 * HOUR,
+    }
+    .run(context)?;
+    Ok(format!(
+        "{} tests, {cases} cases of each property, seed {seed}",
+        said.passed
+    ))
+}
+
+fn session(context: &Context) -> Result<String> {
+    let (count, first) = (context.pick(2_000, 100), first_seed(context));
+    let said = Tests {
+        package: "paxlog-session",
+        test: "sim",
+        only: &[],
+        variables: &[("SEEDS", format!("{first}..{}", first + count))],
+        patience: HOUR,
+    }
+    .run(context)?;
+    Ok(format!(
+        "{} tests, seeds {first}..{}",
+        said.passed,
+        first + count
+    ))
+}
+
+/// Each soak has seeds that no other had, none of them among those of the test command.
+fn first_seed(context: &Context) -> u64 {
+    (context.seed + 1) * 1_000_000
+}
+
+fn kills(context: &Context) -> Result<String> {
+    let rounds = context.pick(30, 3);
+    let said = Tests {
+        package: "paxlog",
+        test: "main",
+        only: &["kills"],
+        variables: &[
+            ("PAXLOG_KILL_ROUNDS", rounds.to_string()),
+            ("PAXLOG_SEED", context.seed.to_string()),
+        ],
+        patience: HOUR,
+    }
+    .run(context)?;
+    // The tally, if it is told.
+    let tally = said
+        .stdout
+        .lines()
+        .rev()
+        .find(|line| line.contains("acknowledged") && !line.starts_with("round"))
+        .map_or(String::new(), |line| format!("; {}", line.trim()));
+    Ok(format!(
+        "{} tests, {rounds} rounds, seed {}{tally}",
+        said.passed, context.seed
+    ))
+}
+
+fn failovers(context: &Context) -> Result<String> {
+    let times = context.pick(10, 2);
+    let mut cluster = Cluster::start(context.program, &context.dir)?;
+    let all = failover::measure(&mut cluster, times, |one| {
+        eprintln!(
+            "   replica {} killed: a pause of {} ms ({} ms in the second before)",
+            one.replica,
+            one.pause.as_millis(),
+            one.before.as_millis()
+        );
+    })?;
+    cluster.stop_and_verify()?;
+    let summary = failover::summary(&all);
+    let median = summary["pause_median_ms"].as_f64().unwrap_or(f64::NAN);
+    Ok(format!(
+        "median {median} ms, worst {} ms of {times} kills{}",
+        summary["pause_max_ms"],
+        // A figure in milliseconds is told, not asserted.
+        if median < 500.0 {
+            ""
+        } else {
+            ": NOT UNDER 500 ms"
+        }
+    ))
+}
+
+fn memory(context: &Context) -> Result<String> {
+    let plan = memory::Plan {
+        bytes: context.pick(5_000_000_000, 300_000_000),
+        ..memory::Plan::default()
+    };
+    let mut cluster = Cluster::start(context.program, &context.dir)?;
+    let mut next = 0;
+    let memory = memory::measure(&cluster, plan, |done, memory| {
+        if done >= next {
+            next += plan.bytes / 10;
+            let rss: Vec<u64> = memory
+                .curves
+                .values()
+                .map(|curve| curve.end() / 1_000_000)
+                .collect();
+            eprintln!("   {:.2} GB, RssAnon {rss:?} MB", done as f64 / 1e9);
+        }
+    })?;
+    cluster.stop_and_verify()?;
+    let summary = memory.summary();
+    eprintln!("{}", table::memory(&summary));
+    ensure!(
+        memory.holds(),
+        "the replicas' anonymous memory is not flat and at or under {} MB: {summary}",
+        summary["bound_mb"]
+    );
+    let peak = memory.curves.values().map(|curve| curve.peak()).max();
+    Ok(format!(
+        "{:.2} GB at {} MB/s, {} trims; RssAnon flat, at most {:.1} MB",
+        memory.bytes as f64 / 1e9,
+        summary["mb_per_s"],
+        memory.trims,
+        peak.unwrap_or(0) as f64 / 1e6
+    ))
+}
