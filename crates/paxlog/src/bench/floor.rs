@@ -55,17 +55,14 @@ const FILE_BYTES: u64 = 16 << 20;
 /// Bytes that frame and batch add to a record.
 const FRAME_BYTES: usize = 192;
 const WRITERS: usize = 3;
+/// How often one writer and three take turns.
+const TURNS: u32 = 8;
 
 pub(crate) async fn floor(global: &Global, args: FloorArgs) -> Result<(), Failure> {
     let part = Duration::from_secs(args.secs) / 3;
     let bytes = args.payload + FRAME_BYTES;
     let dir = args.dir.clone();
-    let lone = blocking({
-        let dir = dir.clone();
-        move || syncs::<1>(&dir, bytes, part)
-    })
-    .await?;
-    let three = blocking(move || syncs::<WRITERS>(&dir, bytes, part)).await?;
+    let (lone, three) = blocking(move || both(&dir, bytes, part)).await?;
     let clients = round_trips(Plane::Clients, args.payload, part / 2).await?;
     let replicas = round_trips(Plane::Replicas, args.payload, part / 2).await?;
 
@@ -132,15 +129,31 @@ fn least_append(rounds: &[[Duration; WRITERS]], client_us: u64, replica_us: u64)
     least
 }
 
+type Rounds<const N: usize> = Vec<[Duration; N]>;
+
+/// One writer and three at once, in turns, so that both see the same disk and the same neighbours.
+fn both(dir: &Path, bytes: usize, part: Duration) -> Result<(Rounds<1>, Rounds<WRITERS>), Failure> {
+    let alone = [Scratch::make(dir, 0)?];
+    let files = [
+        Scratch::make(dir, 1)?,
+        Scratch::make(dir, 2)?,
+        Scratch::make(dir, 3)?,
+    ];
+    let (mut lone, mut three) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        lone.extend(syncs(dir, &alone, bytes, part / TURNS)?);
+        three.extend(syncs(dir, &files, bytes, part / TURNS)?);
+    }
+    Ok((lone, three))
+}
+
 /// Rounds of `N` writes and syncs that begin at once, each of a file of its own.
 fn syncs<const N: usize>(
     dir: &Path,
+    files: &[Scratch; N],
     bytes: usize,
     time: Duration,
-) -> Result<Vec<[Duration; N]>, Failure> {
-    let files: Vec<Scratch> = (0..N)
-        .map(|n| Scratch::make(dir, n))
-        .collect::<Result<_, _>>()?;
+) -> Result<Rounds<N>, Failure> {
     let barrier = Barrier::new(N);
     // One thread decides between two barriers, so that all end after the same round.
     let (stop, failed) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -360,9 +373,9 @@ mod tests {
     #[test]
     fn rounds_are_whole_and_leave_no_file() {
         let dir = tempfile::tempdir().unwrap();
-        let rounds = syncs::<3>(dir.path(), 1024, Duration::from_millis(50)).unwrap();
-        assert!(!rounds.is_empty());
+        let (lone, three) = both(dir.path(), 1024, Duration::from_millis(50)).unwrap();
+        assert!(!lone.is_empty() && !three.is_empty());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        assert!(syncs::<1>(Path::new("/nowhere"), 1, Duration::ZERO).is_err());
+        assert!(both(Path::new("/nowhere"), 1, Duration::ZERO).is_err());
     }
 }
