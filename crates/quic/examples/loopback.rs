@@ -118,6 +118,7 @@ fn links(
     }];
     let config = LinksConfig {
         incarnation: u128::from(id),
+        client_addresses: vec![],
         peers,
         pause_max: Duration::from_millis(100),
     };

@@ -131,6 +131,7 @@ fn assemble(seed: Seed, begin: Instant) -> Result<(Turns, Bound, [Endpoint; 2]),
     let aux = Rc::new(AuxIo::start(&name, &wal, &mailbox).map_err(StartError::Thread)?);
     let links_config = LinksConfig {
         incarnation,
+        client_addresses: addresses.clone(),
         peers: config
             .members
             .iter()

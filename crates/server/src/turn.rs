@@ -224,10 +224,12 @@ impl Turns {
     }
 
     fn take_link_event(&mut self, event: LinkEvent) {
-        self.events.push(match event {
+        let event = match event {
             LinkEvent::Message(envelope) => Event::Peer(envelope),
-            LinkEvent::ControlUp { peer, .. } => {
+            LinkEvent::ControlUp { peer, hello } => {
                 tracing::info!(peer, "control link up");
+                self.events
+                    .push(Event::Addresses(ReplicaId(peer), hello.client_addresses));
                 Event::Link(ReplicaId(peer), paxlog_paxos::LinkEvent::ControlUp)
             }
             LinkEvent::AcceptsUp { peer } => {
@@ -238,7 +240,8 @@ impl Turns {
                 tracing::info!(peer, %why, "link down");
                 Event::Link(ReplicaId(peer), paxlog_paxos::LinkEvent::Down)
             }
-        });
+        };
+        self.events.push(event);
     }
 
     /// The write-ahead log became durable further, or its health changed.

@@ -45,10 +45,15 @@ pub(super) struct Ourselves {
     pub(super) replica: u16,
     incarnation: u128,
     receive_budget: u64,
+    client_addresses: Arc<[String]>,
 }
 
 impl Ourselves {
-    pub(super) fn new(endpoint: &Endpoint, incarnation: u128) -> Self {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        incarnation: u128,
+        client_addresses: Vec<String>,
+    ) -> Self {
         let Identity {
             cluster,
             who: Who::Replica(replica),
@@ -64,6 +69,7 @@ impl Ourselves {
             replica,
             incarnation,
             receive_budget: endpoint.receive_bytes(),
+            client_addresses: client_addresses.into(),
         }
     }
 
@@ -77,6 +83,7 @@ impl Ourselves {
             purpose,
             link,
             receive_budget: self.receive_budget,
+            client_addresses: self.client_addresses.to_vec(),
         }
     }
 

@@ -41,6 +41,8 @@ pub use events::{LinkEvent, LinkEvents};
 pub struct LinksConfig {
     /// The random id of our data directory.
     pub incarnation: u128,
+    /// Where clients reach us; the peers are told.
+    pub client_addresses: Vec<String>,
     /// The other members.
     pub peers: Vec<LinkPeer>,
     /// The longest pause between two attempts to connect.
@@ -92,7 +94,7 @@ impl Links {
         endpoint: Endpoint,
         acceptor: Acceptor,
     ) -> (Self, LinkEvents) {
-        let us = greeting::Ourselves::new(&endpoint, config.incarnation);
+        let us = greeting::Ourselves::new(&endpoint, config.incarnation, config.client_addresses);
         let (sender, events) = events::channel();
         let mut tasks = JoinSet::new();
         let mut peers = BTreeMap::new();

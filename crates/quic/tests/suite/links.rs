@@ -93,6 +93,7 @@ fn start(
         .collect();
     let config = LinksConfig {
         incarnation: incarnation(id),
+        client_addresses: vec![],
         peers,
         pause_max: Duration::from_millis(100),
     };
@@ -461,6 +462,7 @@ fn a_second_address_is_tried_when_the_first_does_not_answer() {
         let peers = vec![LinkPeer { id: 2, addresses }];
         let config = LinksConfig {
             incarnation: incarnation(1),
+            client_addresses: vec![],
             peers,
             pause_max: Duration::from_millis(100),
         };
@@ -491,6 +493,7 @@ fn hello(replica: u16) -> ReplicaHello {
         purpose: Purpose::Control,
         link: 1,
         receive_budget: 0,
+        client_addresses: vec![],
     }
 }
 

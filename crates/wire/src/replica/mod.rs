@@ -46,6 +46,8 @@ pub struct ReplicaHello {
     pub link: u64,
     /// The bytes that the sender's socket can buffer, from which the other side caps what it has in flight; 0 if not known.
     pub receive_budget: u64,
+    /// Where clients reach the sender, best first: what others tell their clients while it leads.
+    pub client_addresses: Vec<String>,
 }
 
 impl ReplicaHello {

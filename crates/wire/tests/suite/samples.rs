@@ -493,6 +493,7 @@ pub(crate) fn replica_hellos() -> Vec<(&'static str, ReplicaHello)> {
         purpose,
         link: 5,
         receive_budget: 425_984,
+        client_addresses: vec!["10.0.0.1:7400".to_owned()],
     });
     named(samples.into(), |sample| match sample.purpose {
         Purpose::Control => "replica_hello.control",
