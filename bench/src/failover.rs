@@ -89,13 +89,14 @@ pub fn measure(
 
 /// The median, the longest, and each pause, in milliseconds.
 pub fn summary(all: &[FailOver]) -> Value {
-    let ms = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
+    let tenths = |ms: f64| (ms * 10.0).round() / 10.0;
+    let ms = |duration: Duration| tenths(duration.as_secs_f64() * 1e3);
     let of = |take: fn(&FailOver) -> Duration| {
         let mut values: Vec<f64> = all.iter().map(|one| ms(take(one))).collect();
         let in_order = values.clone();
         values.sort_by(f64::total_cmp);
         (
-            crate::suite::median(&values),
+            crate::suite::median(&values).map(tenths),
             values.last().copied(),
             in_order,
         )

@@ -51,7 +51,7 @@ pub(crate) const ALL: &[Step] = &[
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn schedules(context: &Context) -> Result<String> {
-    let (count, first) = (context.pick(100_000, 5_000), first_seed(context));
+    let (count, first) = (context.pick(200_000, 5_000), first_seed(context));
     let said = Tests {
         package: "paxlog-paxos",
         test: "schedules",

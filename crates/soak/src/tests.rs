@@ -100,7 +100,8 @@ impl Tests<'_> {
             "--test",
             self.test,
             "--no-run",
-            "--message-format=json",
+            // Errors still go to stderr.
+            "--message-format=json-render-diagnostics",
         ]);
         let ended = process::run(&mut build, BUILD).context("cargo test --no-run")?;
         ensure!(
@@ -118,7 +119,7 @@ impl Tests<'_> {
 /// From nothing, on a small and busy machine.
 const BUILD: Duration = Duration::from_secs(3600);
 
-/// The binary of a test in what `cargo --message-format=json` says.
+/// The binary of a test in cargo's messages.
 fn executable(said: &str, test: &str) -> Option<PathBuf> {
     said.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
