@@ -100,6 +100,9 @@ pub struct Node {
     pub(crate) readers: Readers,
     pub(crate) housekeeping: Housekeeping,
     entries: BTreeMap<EntryToken, EntryFor>,
+    /// Frames asked for that are not durable yet, and so may not even be
+    /// written: asked for once they are.
+    unwritten: Vec<(u64, EntryToken)>,
     next_entry: u64,
     addresses: BTreeMap<ReplicaId, Vec<String>>,
     hint: Option<LeaderHint>,
@@ -158,6 +161,7 @@ impl Node {
             readers: Readers::default(),
             housekeeping: parts.housekeeping,
             entries: BTreeMap::new(),
+            unwritten: Vec::new(),
             next_entry: 0,
             addresses: BTreeMap::new(),
             hint: None,
@@ -194,7 +198,7 @@ impl Node {
                 self.addresses.insert(replica, addresses);
                 self.refresh_hint(fx);
             }
-            Event::Durable(lsn) => self.handle_durable(now, lsn),
+            Event::Durable(lsn) => self.handle_durable(now, lsn, fx),
             Event::Disk(health) => self.paxos.handle_disk(now.mono, health, &mut self.paxos_fx),
             Event::DiskFull(full) => self.disk_full = full,
             Event::Command {
@@ -370,6 +374,11 @@ impl Node {
             );
         }
         match role {
+            Role::Leader { .. } if !self.paxos.quorum_is_reached() => (
+                false,
+                "This replica leads, but reaches no majority: appends wait until one is up and connected."
+                    .into(),
+            ),
             Role::Leader { ready: true } => (true, "This replica leads and serves.".into()),
             Role::Leader { ready: false } => (
                 false,
@@ -388,8 +397,12 @@ impl Node {
 
     // ---- the write-ahead log ----
 
-    fn handle_durable(&mut self, now: Now, lsn: u64) {
+    fn handle_durable(&mut self, now: Now, lsn: u64, fx: &mut Effects) {
         self.durable = self.durable.max(lsn);
+        let durable = self.durable;
+        for (lsn, token) in self.unwritten.extract_if(.., |(lsn, _)| *lsn < durable) {
+            fx.push(Effect::ReadEntry(token, EntryPlace::At(lsn)));
+        }
         let mut upto = None;
         while let Some((at, persist)) = self.placed.front().copied() {
             if at >= self.durable {
@@ -454,7 +467,12 @@ impl Node {
         let token = EntryToken(self.next_entry);
         self.next_entry += 1;
         self.entries.insert(token, purpose);
-        fx.push(Effect::ReadEntry(token, place));
+        match place {
+            EntryPlace::At(lsn) if lsn >= self.durable => self.unwritten.push((lsn, token)),
+            EntryPlace::At(_) | EntryPlace::InSegment(..) => {
+                fx.push(Effect::ReadEntry(token, place))
+            }
+        }
         Some(token)
     }
 

@@ -84,6 +84,14 @@ struct Sim {
     loss_percent: u64,
     delay_ns_max: u64,
     crash_per_mille: u64,
+    /// One in so many milliseconds all lose power at once; 0 is never.
+    blackout_one_in: u64,
+    /// A replica that is down comes back in one of so many milliseconds.
+    return_one_in: u64,
+    /// A sync ends in one of so many milliseconds.
+    sync_one_in: u64,
+    /// Records kept by a trim.
+    keep: usize,
     replies: Vec<(u64, paxlog_wire::client::CommandReply)>,
     reads: BTreeMap<(u16, u64), Vec<(u64, Bytes)>>,
     ended: BTreeMap<(u16, u64), u64>,
@@ -136,6 +144,10 @@ impl Sim {
             loss_percent: rng.below(15),
             delay_ns_max: MS / 10 + rng.below(8 * MS),
             crash_per_mille: rng.below(3),
+            blackout_one_in: [0, 400, 3_000][rng.below(3) as usize],
+            return_one_in: [20, 60, 2_000][rng.below(3) as usize],
+            sync_one_in: [1, 3, 20][rng.below(3) as usize],
+            keep: [30, 300][rng.below(2) as usize],
             rng,
             now: 1_000 * MS,
             replicas,
@@ -472,7 +484,7 @@ impl Sim {
         for i in 0..3 {
             let now = self.now_of(i);
             let Some(running) = &mut self.replicas[i].running else {
-                if self.rng.below(60) == 0 || !faults {
+                if self.rng.below(self.return_one_in) == 0 || !faults {
                     self.start(i);
                 }
                 continue;
@@ -481,7 +493,7 @@ impl Sim {
             if self.rng.below(3) > 0 {
                 running.wal.drive_write();
             }
-            if self.rng.below(3) > 0 {
+            if self.rng.below(self.sync_one_in) == 0 {
                 running.wal.drive_sync();
             }
             let durable = running.wal.durable().0;
@@ -498,11 +510,22 @@ impl Sim {
                 self.step(i, event);
             }
             self.end_turn(i);
-            if faults && self.rng.below(1_000) < self.crash_per_mille {
+            // Where outages are long, one at a time: two would only be silence.
+            let down = self
+                .replicas
+                .iter()
+                .filter(|replica| replica.running.is_none())
+                .count();
+            let may = self.return_one_in < 1_000 || down == 0;
+            if faults && may && self.rng.below(1_000) < self.crash_per_mille {
                 self.crash(i);
             }
         }
-        if faults && self.rng.below(20_000) == 0 {
+        if faults
+            && self.blackout_one_in > 0
+            && self.return_one_in < 1_000
+            && self.rng.below(self.blackout_one_in) == 0
+        {
             for i in 0..3 {
                 if self.replicas[i].running.is_some() {
                     self.crash(i);
@@ -586,7 +609,7 @@ impl Sim {
                 .acked
                 .values()
                 .rev()
-                .nth(30)
+                .nth(self.keep)
                 .copied()
                 .unwrap_or(0);
             self.client.trim_under_way = true;
@@ -730,7 +753,7 @@ fn records(start: u64, bytes: Bytes) -> Vec<(u64, Bytes)> {
 
 fn run(seed: u64, goal: u64) -> Stats {
     let mut sim = Sim::new(seed, goal);
-    sim.until("the load under faults", 120_000, true, |sim| {
+    sim.until("the load under faults", 600_000, true, |sim| {
         sim.client.next > sim.client.goal
     });
     // All power goes at once, and comes back.
@@ -740,6 +763,7 @@ fn run(seed: u64, goal: u64) -> Stats {
         }
     }
     sim.loss_percent = 0;
+    sim.sync_one_in = 1;
     sim.until("a leader after all healed", 20_000, false, |sim| {
         sim.leader().is_some_and(|leader| {
             sim.replicas[leader]
@@ -747,6 +771,11 @@ fn run(seed: u64, goal: u64) -> Stats {
                 .as_ref()
                 .is_some_and(|running| running.node.status().ready)
         })
+    });
+    // A little more, so that every member says in a durable frame how far it is.
+    sim.client.goal += 60;
+    sim.until("appends after all healed", 20_000, false, |sim| {
+        sim.client.next > sim.client.goal
     });
     let leader = sim.leader().expect("just seen");
     let ask = Query::CheckTail {
@@ -862,7 +891,9 @@ fn run(seed: u64, goal: u64) -> Stats {
                 .as_ref()
                 .map_or(0, |running| running.wal.segments().len())
         };
-        sim.replicas.iter().all(|replica| segments(replica) < 12)
+        sim.replicas
+            .iter()
+            .all(|replica| segments(replica) < if sim.keep < 100 { 12 } else { 100 })
     });
     sim.stats
 }
