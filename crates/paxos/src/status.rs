@@ -24,6 +24,13 @@ impl Paxos {
         }
     }
 
+    /// Whether voters that are reached both ways, this replica included, are a majority. A leader that
+    /// reaches none proposes nothing.
+    #[must_use]
+    pub fn quorum_is_reached(&self) -> bool {
+        self.reaches_quorum
+    }
+
     /// The ballot that is led or followed, and by whom.
     #[must_use]
     pub fn leader(&self) -> Option<(Ballot, ReplicaId)> {
