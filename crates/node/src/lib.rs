@@ -6,20 +6,24 @@
 //! a record travels:
 //!
 //! 1. a command comes on a client's stream ([`Event::Command`]), is admitted and
-//!    queued (`commands.rs`);
+//!    queued (`admission.rs`);
 //! 2. [`Node::end_turn`] closes the queue into one value (`value.rs`) and proposes
 //!    it; Paxos wants it persisted ([`Effect::Append`]) and sent;
 //! 3. [`Event::Durable`] and the other replicas' answers make the slot chosen;
-//! 4. its commands are applied in order, the batches noted in the index
+//! 4. its commands are applied in order (`applying.rs`), the batches noted in the index
 //!    (`index.rs`), the clients answered ([`Effect::Reply`]);
 //! 5. readers that waited get the batches ([`Effect::Reader`], `readers.rs`);
 //! 6. sealed and applied segments get an `.idx` file, then a checkpoint, and are
 //!    retired when nothing in them can be read any more (`segments.rs`).
 
+mod admission;
+mod applying;
 mod checkpoint;
 mod commands;
+mod driving;
 mod durable;
 mod effect;
+mod entries;
 mod entry;
 mod event;
 mod housekeeping;

@@ -1,0 +1,445 @@
+//! Commands from their stream to their slot: admission, closing a value, deadlines.
+//!
+//! Admission looks only at size, format, window, disk space, deadline and
+//! leadership. What depends on the state of a log or producer is decided at
+//! apply, where every replica decides alike.
+
+use bytes::Bytes;
+use paxlog_log::{
+    Body, Command, LogId, LogName, Offset, Origin, Outcome, ProducerId, ProducerName,
+};
+use paxlog_paxos::{ProposeError, Role};
+use paxlog_wire::client::{CommandBody, CommandReply, CommandRequest};
+use paxlog_wire::{Code, WireError, batch};
+
+use crate::commands::{Queued, Waiting};
+use crate::effect::{Effect, Effects};
+use crate::event::{Now, StreamId};
+use crate::node::Node;
+use crate::replies;
+use crate::value::ValueBuilder;
+
+/// A value closes once it holds so many bytes of batches; one larger batch may
+/// be in it alone.
+const VALUE_BYTES_TARGET: usize = 1 << 20;
+/// Bytes of batches that may wait for a value before appends are refused.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Commands that may wait for a value before more are refused.
+const QUEUE_COMMANDS_MAX: usize = 100_000;
+/// How often what waits is looked at for its deadline.
+const SWEEP_NS: u64 = 10_000_000;
+/// When to ask again where the leader reaches no majority.
+const NO_MAJORITY_RETRY_MS: u32 = 50;
+
+impl Node {
+    pub(crate) fn handle_command(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        resume: bool,
+        request: CommandRequest,
+        batch: Vec<Bytes>,
+        fx: &mut Effects,
+    ) {
+        let append = matches!(request.command, CommandBody::Append { .. });
+        if resume {
+            self.commands.resume(stream);
+        }
+        let waiting = Waiting {
+            stream,
+            request: request.request,
+            append,
+            since: now.mono,
+            deadline: now
+                .mono
+                .saturating_add(u64::from(request.deadline_ms) * 1_000_000),
+        };
+        if append && let Some(refusal) = self.commands.refusal(stream) {
+            let refusal = refusal.clone();
+            self.counters.refused += 1;
+            fx.push(Effect::Reply(
+                stream,
+                CommandReply {
+                    request: request.request,
+                    result: Err(refusal),
+                },
+            ));
+            return;
+        }
+        match self.admit(&waiting, request.command, &batch) {
+            Ok(Admitted::Queue(command)) => self.commands.push(Queued {
+                waiting,
+                command,
+                batch,
+            }),
+            Ok(Admitted::Answer(outcome)) => {
+                if outcome_is_duplicate(&outcome) {
+                    self.counters.duplicates += 1;
+                }
+                self.answer(now, waiting, &outcome, fx);
+            }
+            Err(error) => self.refuse(waiting, error, fx),
+        }
+    }
+
+    /// Looks at size, format, window, disk space, deadline and leadership; what
+    /// depends on a log's or producer's state is decided at apply.
+    fn admit(
+        &self,
+        waiting: &Waiting,
+        body: CommandBody,
+        batch: &[Bytes],
+    ) -> Result<Admitted, WireError> {
+        if self.handing_over {
+            return Err(WireError::new(
+                Code::Unavailable,
+                "this replica is stopping: ask another",
+            ));
+        }
+        if !matches!(self.paxos.role(), Role::Leader { .. }) {
+            return Err(self.not_leading());
+        }
+        if waiting.deadline <= waiting.since {
+            return Err(WireError::new(
+                Code::DeadlineExceeded,
+                "the deadline passed before anything was done",
+            ));
+        }
+        if !waiting.append && !batch.is_empty() {
+            return Err(WireError::new(
+                Code::Invalid,
+                "only an append carries a batch",
+            ));
+        }
+        let command = match self.command_of(body, batch)? {
+            Ok(command) => command,
+            Err(answer) => return Ok(Admitted::Answer(answer)),
+        };
+        if let Some(known) = self.state.lookup(&command) {
+            return Ok(Admitted::Answer(known));
+        }
+        if !self.paxos.quorum_is_reached() {
+            return Err(no_majority());
+        }
+        if self.disk_full && matches!(command.body, Body::Append { .. } | Body::CreateLog { .. }) {
+            return Err(WireError::new(
+                Code::DiskFull,
+                "the leader's disk is full: trim logs or make room; reads and trims still work",
+            )
+            .with_retry_after_ms(1_000));
+        }
+        if self.commands.queue_bytes() > QUEUE_BYTES_MAX
+            || self.commands.queue_len() >= QUEUE_COMMANDS_MAX
+        {
+            return Err(WireError::new(
+                Code::Overloaded,
+                "too much waits at the leader: try again in a moment",
+            )
+            .with_retry_after_ms(50));
+        }
+        Ok(Admitted::Queue(command))
+    }
+
+    /// The command of a request; or its answer, where nothing is to be ordered.
+    fn command_of(
+        &self,
+        body: CommandBody,
+        batch: &[Bytes],
+    ) -> Result<Result<Command, Outcome>, WireError> {
+        let numbered = |origin: Option<paxlog_wire::client::Origin>, body: Body| match origin {
+            Some(origin) => Ok(Ok(Command {
+                origin: Some(origin_of(origin)),
+                body,
+            })),
+            None => Err(WireError::new(
+                Code::Invalid,
+                "the command needs a producer's number",
+            )),
+        };
+        let log_name = |name: String| {
+            LogName::new(&name)
+                .map_err(|error| WireError::new(Code::Invalid, format!("bad log name: {error}")))
+        };
+        match body {
+            CommandBody::OpenProducer { nonce, name } => {
+                let name = name
+                    .map(|name| ProducerName::new(&name))
+                    .transpose()
+                    .map_err(|error| {
+                        WireError::new(Code::Invalid, format!("bad producer name: {error}"))
+                    })?;
+                Ok(Ok(Command {
+                    origin: None,
+                    body: Body::OpenProducer { nonce, name },
+                }))
+            }
+            CommandBody::CreateLog {
+                origin,
+                name,
+                if_absent,
+            } => numbered(
+                origin,
+                Body::CreateLog {
+                    name: log_name(name)?,
+                    if_absent,
+                },
+            ),
+            CommandBody::OpenLog {
+                origin,
+                name,
+                create,
+            } => {
+                let name = log_name(name)?;
+                let found = self.state.by_name(name.as_str());
+                match (found, origin) {
+                    // With a number the command is ordered in any case, so that its sequence counts.
+                    (_, Some(_)) if create && (found.is_some() || self.config.create_on_append) => {
+                        numbered(
+                            origin,
+                            Body::CreateLog {
+                                name,
+                                if_absent: true,
+                            },
+                        )
+                    }
+                    (Some(log), _) => {
+                        let version = self.state.describe(log).map_or(0, |log| log.version);
+                        Ok(Err(Outcome::Created {
+                            log,
+                            version,
+                            existed: true,
+                            duplicate: false,
+                        }))
+                    }
+                    (None, _) if create && self.config.create_on_append => Err(WireError::new(
+                        Code::Invalid,
+                        "making a log needs a producer's number",
+                    )),
+                    (None, _) => {
+                        let hint = if create {
+                            " (this cluster does not create logs on append)"
+                        } else {
+                            ""
+                        };
+                        Err(WireError::new(
+                            Code::NotFound,
+                            format!(
+                                "there is no log {:?}{hint}: make it with `paxlog log create`",
+                                name.as_str()
+                            ),
+                        ))
+                    }
+                }
+            }
+            CommandBody::Append { origin, log } => {
+                let info = batch::check(batch).map_err(|error| batch_refused(&error))?;
+                let body = Body::Append {
+                    log: LogId(log),
+                    records: info.records,
+                    bytes: info.bytes,
+                };
+                Ok(Ok(Command {
+                    origin: Some(origin_of(origin)),
+                    body,
+                }))
+            }
+            CommandBody::Trim { origin, log, to } => numbered(
+                origin,
+                Body::Trim {
+                    log: LogId(log),
+                    to: Offset(to),
+                },
+            ),
+            CommandBody::Seal { origin, log } => numbered(origin, Body::Seal { log: LogId(log) }),
+        }
+    }
+
+    /// Refuses a command, and with it the appends behind it on its stream.
+    pub(crate) fn refuse(&mut self, waiting: Waiting, error: WireError, fx: &mut Effects) {
+        self.counters.refused += 1;
+        if waiting.append {
+            // What comes behind was never looked at: whatever became of this one, it is not applied.
+            let behind = match error.code {
+                Code::OutcomeUnknown => self.not_leading(),
+                _ => error.clone(),
+            };
+            self.commands.refuse(waiting.stream, behind);
+        }
+        fx.push(Effect::Reply(
+            waiting.stream,
+            CommandReply {
+                request: waiting.request,
+                result: Err(error),
+            },
+        ));
+    }
+
+    pub(crate) fn answer(
+        &mut self,
+        now: Now,
+        waiting: Waiting,
+        outcome: &Outcome,
+        fx: &mut Effects,
+    ) {
+        let result = replies::reply(outcome, &self.state);
+        if result.is_err() {
+            self.counters.refused += 1;
+        }
+        if waiting.append {
+            self.receipt_ns.push(now.mono.saturating_sub(waiting.since));
+        }
+        fx.push(Effect::Reply(
+            waiting.stream,
+            CommandReply {
+                request: waiting.request,
+                result,
+            },
+        ));
+    }
+
+    pub(crate) fn close_value(&mut self, now: Now, fx: &mut Effects) {
+        if self.commands.queue_is_empty() || self.handing_over || !self.paxos.can_propose() {
+            return;
+        }
+        let mut builder = ValueBuilder::default();
+        let mut waiting = Vec::new();
+        let mut room = None;
+        while let Some(queued) = self.commands.pop_fitting(room) {
+            if queued.waiting.deadline <= now.mono {
+                let error = WireError::new(
+                    Code::DeadlineExceeded,
+                    "the deadline passed before this was proposed",
+                );
+                self.refuse(queued.waiting, error, fx);
+                continue;
+            }
+            if queued.waiting.append && self.commands.refusal(queued.waiting.stream).is_some() {
+                // An append before it on its stream has just expired.
+                let error = WireError::new(
+                    Code::DeadlineExceeded,
+                    "an append before it was not proposed in time",
+                );
+                self.refuse(queued.waiting, error, fx);
+                continue;
+            }
+            builder.push(&queued.command, queued.batch);
+            waiting.push(queued.waiting);
+            room = Some(VALUE_BYTES_TARGET.saturating_sub(builder.bytes()));
+        }
+        if builder.is_empty() {
+            return;
+        }
+        let value = builder.close(now.wall);
+        match self.paxos.propose(now.mono, value, &mut self.paxos_fx) {
+            Ok(slot) => {
+                self.counters.values += 1;
+                self.commands.proposed(slot, waiting);
+            }
+            Err(error) => {
+                let error = match error {
+                    ProposeError::NotLeader { .. } | ProposeError::NotReady => self.not_leading(),
+                    ProposeError::Full => WireError::new(
+                        Code::Overloaded,
+                        "too much is under way at the leader: try again in a moment",
+                    )
+                    .with_retry_after_ms(10),
+                };
+                for waiting in waiting {
+                    self.refuse(waiting, error.clone(), fx);
+                }
+            }
+        }
+        self.run_paxos(now, fx);
+    }
+
+    pub(crate) fn sweep(&mut self, now: Now, fx: &mut Effects) {
+        if now.mono < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now.mono + SWEEP_NS;
+        for waiting in self.commands.take_expired_queued(now.mono) {
+            let error = WireError::new(
+                Code::DeadlineExceeded,
+                "the deadline passed before this was proposed",
+            );
+            self.refuse(waiting, error, fx);
+        }
+        // What was queued just before the majority was lost: known not to be applied, and told in time.
+        if !self.commands.queue_is_empty()
+            && matches!(self.paxos.role(), Role::Leader { .. })
+            && !self.paxos.quorum_is_reached()
+        {
+            let queued: Vec<Waiting> = self
+                .commands
+                .drain_queue()
+                .map(|queued| queued.waiting)
+                .collect();
+            for waiting in queued {
+                self.refuse(waiting, no_majority(), fx);
+            }
+        }
+        for waiting in self.commands.take_expired_proposed(now.mono) {
+            let error = WireError::new(
+                Code::OutcomeUnknown,
+                "the deadline passed while this was under way: send it again under the same sequence to learn what \
+                 became of it",
+            );
+            self.counters.refused += 1;
+            fx.push(Effect::Reply(
+                waiting.stream,
+                CommandReply {
+                    request: waiting.request,
+                    result: Err(error),
+                },
+            ));
+        }
+        self.sweep_queries(now, fx);
+        let (readers, view) = self.readers_and_view(now);
+        readers.sweep(view, fx);
+    }
+}
+
+/// A leader that would only keep a command until its deadline says at once that it is not applied: at the
+/// deadline itself, silence and an answer cannot be told apart.
+fn no_majority() -> WireError {
+    WireError::new(
+        Code::Unavailable,
+        "the leader reaches no majority: nothing is appended until one is up and connected",
+    )
+    .with_retry_after_ms(NO_MAJORITY_RETRY_MS)
+}
+
+/// What admission made of a request.
+enum Admitted {
+    Queue(Command),
+    Answer(Outcome),
+}
+
+fn outcome_is_duplicate(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Appended {
+            duplicate: true,
+            ..
+        }
+    )
+}
+
+fn origin_of(origin: paxlog_wire::client::Origin) -> Origin {
+    Origin {
+        producer: ProducerId(origin.producer),
+        epoch: origin.epoch,
+        sequence: origin.sequence,
+    }
+}
+
+fn batch_refused(error: &batch::BatchError) -> WireError {
+    use batch::BatchError as E;
+    let code = match error {
+        E::RecordTooLarge { .. } | E::HeadersTooLarge { .. } | E::BatchTooLarge { .. } => {
+            Code::TooLarge
+        }
+        E::Empty | E::Checksum | E::Malformed(_) | E::Compression(_) => Code::Invalid,
+    };
+    WireError::new(code, error.to_string())
+}

@@ -1,0 +1,94 @@
+//! The core and its write-ahead log: what became durable, and frames read back.
+
+use paxlog_paxos::{Slot, Value};
+
+use crate::effect::{Effect, Effects, EntryPlace};
+use crate::entry::EntryHeader;
+use crate::event::{EntryToken, Now};
+use crate::node::{EntryFor, Node};
+
+impl Node {
+    pub(crate) fn handle_durable(&mut self, now: Now, lsn: u64, fx: &mut Effects) {
+        self.durable = self.durable.max(lsn);
+        let durable = self.durable;
+        for (lsn, token) in self.unwritten.extract_if(.., |(lsn, _)| *lsn < durable) {
+            fx.push(Effect::ReadEntry(token, EntryPlace::At(lsn)));
+        }
+        let mut upto = None;
+        while let Some((at, persist)) = self.placed.front().copied() {
+            if at >= self.durable {
+                break;
+            }
+            upto = Some(persist);
+            self.placed.pop_front();
+        }
+        if let Some(upto) = upto {
+            self.paxos
+                .handle_durable(now.mono, upto, &mut self.paxos_fx);
+        }
+    }
+
+    pub(crate) fn handle_entry(
+        &mut self,
+        now: Now,
+        token: EntryToken,
+        entry: Option<(EntryHeader, Value)>,
+        fx: &mut Effects,
+    ) {
+        match self.entries.remove(&token) {
+            None => {}
+            Some(EntryFor::Paxos(id)) => {
+                self.paxos.handle_value(
+                    now.mono,
+                    id,
+                    entry.map(|(_, value)| value),
+                    &mut self.paxos_fx,
+                );
+            }
+            Some(EntryFor::Apply(slot)) => {
+                let Some((_, value)) = entry.filter(|(header, _)| header.slot == slot) else {
+                    // It was held and durable, and can't be read now. To go on without it would make this
+                    // replica differ from the others.
+                    self.stop(
+                        format!(
+                            "slot {slot} is chosen, but its frame can't be read from the write-ahead log: restart this \
+                             replica, so that it checks its disk and fetches what is damaged from the others"
+                        ),
+                        fx,
+                    );
+                    return;
+                };
+                if let Some(chosen) = self.chosen.iter_mut().find(|chosen| chosen.slot == slot) {
+                    chosen.value = Some(value);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn read_entry(
+        &mut self,
+        slot: Slot,
+        purpose: EntryFor,
+        fx: &mut Effects,
+    ) -> Option<EntryToken> {
+        let place = match self.slots.get(slot) {
+            Some(entry) => EntryPlace::At(entry.lsn),
+            None => EntryPlace::InSegment(self.segments.holding(slot).next()?, slot),
+        };
+        let token = EntryToken(self.next_entry);
+        self.next_entry += 1;
+        self.entries.insert(token, purpose);
+        match place {
+            EntryPlace::At(lsn) if lsn >= self.durable => self.unwritten.push((lsn, token)),
+            EntryPlace::At(_) | EntryPlace::InSegment(..) => {
+                fx.push(Effect::ReadEntry(token, place))
+            }
+        }
+        Some(token)
+    }
+
+    pub(crate) fn stop(&mut self, why: String, fx: &mut Effects) {
+        self.stopped = true;
+        fx.push(Effect::Stop(why));
+    }
+}
