@@ -33,20 +33,9 @@ const MEMORY_EVERY: Duration = Duration::from_secs(5);
 
 /// The loop around the core, with everything it drives.
 pub(crate) struct Turns {
-    pub(crate) node: Node,
-    pub(crate) wal: Arc<Wal>,
-    pub(crate) desk: Rc<Desk>,
-    pub(crate) links: Links,
-    pub(crate) link_events: LinkEvents,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) aux: Rc<AuxIo>,
-    pub(crate) meter: Meter,
-    pub(crate) published: Arc<Published>,
-    pub(crate) facts: Facts,
-    pub(crate) stop: mpsc::UnboundedReceiver<Duration>,
+    with: Driven,
     fx: Effects,
     events: Vec<Event>,
-    begin: Instant,
     disk: DiskHealth,
     disk_full: bool,
     handed_over: bool,
@@ -56,7 +45,7 @@ pub(crate) struct Turns {
     next_memory: Instant,
 }
 
-/// What [`Turns`] is made of.
+/// What [`Turns`] drives.
 pub(crate) struct Driven {
     pub(crate) node: Node,
     pub(crate) wal: Arc<Wal>,
@@ -74,23 +63,12 @@ pub(crate) struct Driven {
 }
 
 impl Turns {
-    pub(crate) fn new(driven: Driven) -> Turns {
+    pub(crate) fn new(with: Driven) -> Turns {
         let now = Instant::now();
         Turns {
-            node: driven.node,
-            wal: driven.wal,
-            desk: driven.desk,
-            links: driven.links,
-            link_events: driven.link_events,
-            mailbox: driven.mailbox,
-            aux: driven.aux,
-            meter: driven.meter,
-            published: driven.published,
-            facts: driven.facts,
-            stop: driven.stop,
+            with,
             fx: Effects::default(),
             events: Vec::new(),
-            begin: driven.begin,
             disk: DiskHealth::Well,
             disk_full: false,
             handed_over: false,
@@ -124,20 +102,20 @@ impl Turns {
             }
             Err(reason) => reason,
         };
-        self.links.close("the replica stopped");
+        self.with.links.close("the replica stopped");
         reason
     }
 
     /// Waits until there is something to do; gives the patience for a hand-over
     /// if that is to stop.
     async fn woken(&mut self) -> Option<Duration> {
-        let due = self.begin + Duration::from_nanos(self.node.poll_timer());
+        let due = self.with.begin + Duration::from_nanos(self.with.node.poll_timer());
         let due = tokio::time::Instant::from_std(due.min(self.next_publish));
         tokio::select! {
             biased;
-            asked = self.stop.recv() => return Some(asked.unwrap_or(Duration::ZERO)),
-            () = self.mailbox.rung() => {}
-            Some(event) = self.link_events.next(), if self.facts.members.len() > 1 => self.take_link_event(event),
+            asked = self.with.stop.recv() => return Some(asked.unwrap_or(Duration::ZERO)),
+            () = self.with.mailbox.rung() => {}
+            Some(event) = self.with.link_events.next(), if self.with.facts.members.len() > 1 => self.take_link_event(event),
             () = tokio::time::sleep_until(due) => self.events.push(Event::Tick),
         }
         None
@@ -146,7 +124,7 @@ impl Turns {
     /// Hands leadership over and lets what is under way end, for a bounded time.
     async fn hand_over(&mut self, patience: Duration) {
         let until = tokio::time::Instant::now() + patience.min(Duration::from_secs(2));
-        self.desk.going_away.send_replace(true);
+        self.with.desk.going_away.send_replace(true);
         self.events.push(Event::HandOver);
         self.turn();
         while !self.handed_over && self.ended.is_none() {
@@ -167,7 +145,7 @@ impl Turns {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);
         Now {
-            mono: self.begin.elapsed().as_nanos() as u64,
+            mono: self.with.begin.elapsed().as_nanos() as u64,
             wall,
         }
     }
@@ -175,12 +153,12 @@ impl Turns {
     fn turn(&mut self) {
         let begin = Instant::now();
         let now = self.now();
-        if self.mailbox.take(&mut self.events) {
+        if self.with.mailbox.take(&mut self.events) {
             self.wal_news();
         }
-        let mut more = self.desk.take_inbox(&mut self.events, INPUTS_MAX);
+        let mut more = self.with.desk.take_inbox(&mut self.events, INPUTS_MAX);
         for _ in 0..INPUTS_MAX {
-            let Some(event) = self.link_events.try_next() else {
+            let Some(event) = self.with.link_events.try_next() else {
                 break;
             };
             self.take_link_event(event);
@@ -199,27 +177,27 @@ impl Turns {
             // Keep the room.
             self.events = events;
         }
-        self.node.end_turn(now, &mut self.fx);
+        self.with.node.end_turn(now, &mut self.fx);
         self.carry_out();
-        more |= self.node.wants_turn();
-        self.wal.flush();
-        self.links.flush();
-        self.desk.set_backlog(self.node.queue_bytes());
-        for nanoseconds in self.node.drain_receipt_ns() {
-            self.meter.receipt(nanoseconds);
+        more |= self.with.node.wants_turn();
+        self.with.wal.flush();
+        self.with.links.flush();
+        self.with.desk.set_backlog(self.with.node.queue_bytes());
+        for nanoseconds in self.with.node.drain_receipt_ns() {
+            self.with.meter.receipt(nanoseconds);
         }
         if more {
-            self.mailbox.ring();
+            self.with.mailbox.ring();
         }
         let end = Instant::now();
-        self.meter.turn(end - begin);
+        self.with.meter.turn(end - begin);
         if end >= self.next_publish {
             self.publish(end);
         }
     }
 
     fn step(&mut self, now: Now, event: Event) {
-        self.node.step(now, event, &mut self.fx);
+        self.with.node.step(now, event, &mut self.fx);
         self.carry_out();
     }
 
@@ -246,8 +224,8 @@ impl Turns {
 
     /// The write-ahead log became durable further, or its health changed.
     fn wal_news(&mut self) {
-        self.events.push(Event::Durable(self.wal.durable().0));
-        let health = self.wal.health();
+        self.events.push(Event::Durable(self.with.wal.durable().0));
+        let health = self.with.wal.health();
         let full = matches!(health, Health::DiskFull);
         if full != self.disk_full {
             self.disk_full = full;
@@ -279,7 +257,7 @@ impl Turns {
                     aux,
                     parts,
                 } => {
-                    match self.wal.enqueue(
+                    match self.with.wal.enqueue(
                         FrameMeta {
                             kind: Kind::Data,
                             group,
@@ -288,27 +266,29 @@ impl Turns {
                         },
                         &parts,
                     ) {
-                        Ok(lsn) => self.node.placed(persist, lsn.0),
+                        Ok(lsn) => self.with.node.placed(persist, lsn.0),
                         Err(error) => self.refused_by_wal(&error),
                     }
                 }
-                Effect::State { persist, bytes } => match self.wal.state(bytes) {
-                    Ok(lsn) => self.node.placed(persist, lsn.0),
+                Effect::State { persist, bytes } => match self.with.wal.state(bytes) {
+                    Ok(lsn) => self.with.node.placed(persist, lsn.0),
                     Err(error) => self.refused_by_wal(&error),
                 },
                 // A message that is lost is repeated by whoever needs it.
                 Effect::Send(to, envelope) => {
-                    self.links.send(to.0, &envelope);
+                    self.with.links.send(to.0, &envelope);
                 }
-                Effect::Reply(stream, reply) => self.desk.reply(stream, reply),
-                Effect::Answer(query, reply) => self.desk.answer(query, reply),
-                Effect::Reader(reader, effect) => self.desk.read(reader, effect),
-                Effect::ReadEntry(token, place) => self.aux.read(ReadJob::Entry(token, place)),
+                Effect::Reply(stream, reply) => self.with.desk.reply(stream, reply),
+                Effect::Answer(query, reply) => self.with.desk.answer(query, reply),
+                Effect::Reader(reader, effect) => self.with.desk.read(reader, effect),
+                Effect::ReadEntry(token, place) => self.with.aux.read(ReadJob::Entry(token, place)),
                 Effect::Annotate { segment, bytes } => {
-                    self.aux.write(WriteJob::Annotate { segment, bytes })
+                    self.with.aux.write(WriteJob::Annotate { segment, bytes })
                 }
-                Effect::Checkpoint(checkpoint) => self.aux.write(WriteJob::Checkpoint(checkpoint)),
-                Effect::Retire(below) => self.aux.write(WriteJob::Retire(below)),
+                Effect::Checkpoint(checkpoint) => {
+                    self.with.aux.write(WriteJob::Checkpoint(checkpoint))
+                }
+                Effect::Retire(below) => self.with.aux.write(WriteJob::Retire(below)),
                 Effect::Leader(hint) => {
                     match &hint {
                         Some(hint) => tracing::info!(
@@ -318,7 +298,7 @@ impl Turns {
                         ),
                         None => tracing::info!("no leader"),
                     }
-                    self.desk.leader.send_replace(hint);
+                    self.with.desk.leader.send_replace(hint);
                     self.next_publish = Instant::now();
                 }
                 Effect::HandedOver => self.handed_over = true,
@@ -350,34 +330,34 @@ impl Turns {
 
     fn publish(&mut self, at: Instant) {
         self.next_publish = at + PUBLISH_EVERY;
-        self.published.beat();
-        let core = self.node.status();
-        let health = self.wal.health();
+        self.with.published.beat();
+        let core = self.with.node.status();
+        let health = self.with.wal.health();
         let status = status::of(
-            &self.facts,
+            &self.with.facts,
             &core,
             &health,
-            &self.wal.segments(),
-            self.wal.durable(),
+            &self.with.wal.segments(),
+            self.with.wal.durable(),
         );
-        *self.desk.status.borrow_mut() = Some(status::on_the_wire(
-            &self.facts,
+        *self.with.desk.status.borrow_mut() = Some(status::on_the_wire(
+            &self.with.facts,
             &core,
             &status,
-            self.node.leader_hint(),
+            self.with.node.leader_hint(),
         ));
-        self.meter.update(
-            &self.node.counters(),
+        self.with.meter.update(
+            &self.with.node.counters(),
             &core,
             &status,
-            self.desk.connections.get(),
-            self.desk.read_bytes.get(),
+            self.with.desk.connections.get(),
+            self.with.desk.read_bytes.get(),
         );
-        self.published.publish(status);
+        self.with.published.publish(status);
         if at >= self.next_memory {
             self.next_memory = at + MEMORY_EVERY;
             if let Some(bytes) = meter::anonymous_memory() {
-                self.meter.memory(bytes);
+                self.with.meter.memory(bytes);
             }
         }
     }
