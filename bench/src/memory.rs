@@ -44,10 +44,8 @@ const EVERY: Duration = Duration::from_millis(250);
 pub struct Curve {
     /// Samples of RssAnon, in order.
     pub samples: Vec<u64>,
-    /// What its files took on disk, at most.
-    pub disk_max: u64,
-    /// And in the end.
-    pub disk_end: u64,
+    /// What its files took on disk, at the same times.
+    pub disk: Vec<u64>,
 }
 
 impl Curve {
@@ -66,24 +64,34 @@ impl Curve {
         self.samples.last().copied().unwrap_or(0)
     }
 
-    /// Whether the last quarter stayed where the second was: within a tenth and 8 MB. The first quarter is
-    /// caches and pools filling.
+    /// Whether it did not grow, but for a tenth and 8 MB.
     pub fn flat(&self) -> bool {
-        let quarter = self.samples.len() / 4;
-        let median = |part: &[u64]| {
-            let mut part = part.to_vec();
-            part.sort_unstable();
-            part.get(part.len() / 2).copied().unwrap_or(0)
-        };
-        let second = median(&self.samples[quarter..2 * quarter]);
-        let last = median(&self.samples[self.samples.len() - quarter..]);
-        last <= second + second / 10 + 8_000_000
+        flat(&self.samples, 8_000_000)
+    }
+
+    /// Whether its files did not grow, but for a tenth and four segments: what is trimmed must go as fast as it comes.
+    pub fn disk_flat(&self) -> bool {
+        flat(&self.disk, 4 * (64 << 20))
     }
 
     /// Whether it stayed within the bound.
     pub fn bounded(&self) -> bool {
         self.peak() <= BYTES_MAX
     }
+}
+
+/// Whether the last quarter stayed where the second was, within a tenth and `slack`. The first quarter is caches and
+/// pools filling.
+fn flat(samples: &[u64], slack: u64) -> bool {
+    let quarter = samples.len() / 4;
+    let median = |part: &[u64]| {
+        let mut part = part.to_vec();
+        part.sort_unstable();
+        part.get(part.len() / 2).copied().unwrap_or(0)
+    };
+    let second = median(&samples[quarter..2 * quarter]);
+    let last = median(&samples[samples.len() - quarter..]);
+    last <= second + second / 10 + slack
 }
 
 /// What came of a run.
@@ -107,6 +115,11 @@ impl Memory {
             .all(|curve| curve.bounded() && curve.flat())
     }
 
+    /// Whether no replica's files grew although the log was trimmed.
+    pub fn disk_holds(&self) -> bool {
+        self.curves.values().all(Curve::disk_flat)
+    }
+
     /// Start, peak and end of each replica, in megabytes, and the verdict.
     pub fn summary(&self) -> Value {
         let mb = |bytes: u64| (bytes as f64 / 1e5).round() / 10.0;
@@ -120,8 +133,9 @@ impl Memory {
                     "peak_mb": mb(curve.peak()),
                     "end_mb": mb(curve.end()),
                     "flat": curve.flat(),
-                    "disk_peak_mb": mb(curve.disk_max),
-                    "disk_end_mb": mb(curve.disk_end),
+                    "disk_peak_mb": mb(curve.disk.iter().copied().max().unwrap_or(0)),
+                    "disk_end_mb": mb(curve.disk.last().copied().unwrap_or(0)),
+                    "disk_flat": curve.disk_flat(),
                     "samples": curve.samples.len(),
                 })
             })
@@ -221,12 +235,10 @@ fn sample(cluster: &Cluster, memory: &mut Memory) -> Result<()> {
         let disk = machine::disk_bytes(&cluster.data_dir(replica));
         let curve = memory.curves.entry(replica).or_insert_with(|| Curve {
             samples: Vec::new(),
-            disk_max: 0,
-            disk_end: 0,
+            disk: Vec::new(),
         });
         curve.samples.push(machine::rss_anon(pid)?);
-        curve.disk_max = curve.disk_max.max(disk);
-        curve.disk_end = disk;
+        curve.disk.push(disk);
     }
     Ok(())
 }
@@ -238,8 +250,7 @@ mod tests {
     fn curve(samples: impl IntoIterator<Item = u64>) -> Curve {
         Curve {
             samples: samples.into_iter().collect(),
-            disk_max: 0,
-            disk_end: 0,
+            disk: Vec::new(),
         }
     }
 
@@ -251,6 +262,15 @@ mod tests {
         assert!(curve((0..100).map(|n| if n < 20 { n * mb } else { 60 * mb })).flat());
         assert!(!curve((0..100).map(|n| 50 * mb + n * mb / 2)).flat());
         assert!(curve([1, 2]).flat());
+    }
+
+    #[test]
+    fn files_that_grow_with_what_passes_are_seen() {
+        let mut replica = curve([]);
+        replica.disk = (0..80).map(|n| n * 25_000_000).collect();
+        assert!(!replica.disk_flat());
+        replica.disk = (0..80).map(|n| 400_000_000 + n % 5 * (64 << 20)).collect();
+        assert!(replica.disk_flat());
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub fn suite(all: &Value) -> String {
 /// What [`memory::Memory::summary`](crate::memory::Memory::summary) gave.
 pub fn memory(all: &Value) -> String {
     let mut out = format!(
-        "{:.2} GB passed through in {} s ({} MB/s) with {} trims\n{:<10}{:>10}{:>10}{:>10}   {:<8}{:>12}{:>12}",
+        "{:.2} GB passed through in {} s ({} MB/s) with {} trims\n{:<10}{:>10}{:>10}{:>10}   {:<8}{:>12}{:>12}   flat",
         all["bytes"].as_f64().unwrap_or(0.0) / 1e9,
         text(&all["secs"]),
         text(&all["mb_per_s"]),
@@ -147,30 +147,35 @@ pub fn memory(all: &Value) -> String {
     for replica in all["replicas"].as_array().into_iter().flatten() {
         let mb = |key: &str| format!("{:.1} MB", replica[key].as_f64().unwrap_or(0.0));
         out.push_str(&format!(
-            "\nreplica {:<2}{:>10}{:>10}{:>10}   {:<8}{:>12}{:>12}",
+            "\nreplica {:<2}{:>10}{:>10}{:>10}   {:<8}{:>12}{:>12}   {}",
             text(&replica["replica"]),
             mb("start_mb"),
             mb("peak_mb"),
             mb("end_mb"),
-            if replica["flat"] == true { "yes" } else { "NO" },
+            yes_or_no(&replica["flat"]),
             mb("disk_peak_mb"),
             mb("disk_end_mb"),
+            yes_or_no(&replica["disk_flat"]),
         ));
     }
     out.push_str(&format!(
         "\n{}",
         match all["holds"] == true {
             true => format!(
-                "every replica stayed flat and at or under {} MB",
+                "the memory of every replica stayed flat and at or under {} MB",
                 text(&all["bound_mb"])
             ),
             false => format!(
-                "NOT flat and at or under {} MB everywhere",
+                "memory is NOT flat and at or under {} MB everywhere",
                 text(&all["bound_mb"])
             ),
         }
     ));
     out
+}
+
+fn yes_or_no(value: &Value) -> &'static str {
+    if *value == true { "yes" } else { "NO" }
 }
 
 #[cfg(test)]

@@ -131,15 +131,23 @@ fn kills(context: &Context) -> Result<String> {
         patience: HOUR,
     }
     .run(context)?;
-    // The tally, if it is told.
-    let tally = said
+    // Each test tells what its load got.
+    let acknowledged: u64 = said
         .stdout
         .lines()
-        .rev()
-        .find(|line| line.contains("acknowledged") && !line.starts_with("round"))
-        .map_or(String::new(), |line| format!("; {}", line.trim()));
+        .filter_map(|line| {
+            line.split_once(" appends acknowledged")?
+                .0
+                .parse::<u64>()
+                .ok()
+        })
+        .sum();
+    ensure!(
+        acknowledged > 0,
+        "no append was acknowledged: nothing was shown"
+    );
     Ok(format!(
-        "{} tests, {rounds} rounds, seed {}{tally}",
+        "{} tests, {rounds} rounds, {acknowledged} appends acknowledged, seed {}",
         said.passed, context.seed
     ))
 }
@@ -195,6 +203,10 @@ fn memory(context: &Context) -> Result<String> {
         memory.holds(),
         "the replicas' anonymous memory is not flat and at or under {} MB: {summary}",
         summary["bound_mb"]
+    );
+    ensure!(
+        memory.disk_holds(),
+        "the replicas' files grow although the log is trimmed: {summary}"
     );
     let peak = memory.curves.values().map(|curve| curve.peak()).max();
     Ok(format!(
