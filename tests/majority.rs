@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use paxlog_client::{AppenderOptions, Code, Error, OutcomeFact, Record};
 
-use crate::support::{Cluster, LIVENESS, block_on, read_at, until};
+use crate::support::{Cluster, LIVENESS, block_on, get, read_at, until};
 
 const DEADLINE: Duration = Duration::from_secs(4);
 /// What an append may take longer than its deadline on a machine that is busy.
@@ -48,9 +48,12 @@ fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_
         }
 
         // By now it knows that it leads nobody.
-        until("the leader gives up", || {
-            (cluster.status(leader)?["role"] != "leader").then_some(())
+        let metrics = cluster.place(leader).metrics;
+        let sentence = until("the leader says that it has no majority", || {
+            let (code, sentence) = get(metrics, "/readyz").ok()?;
+            (code == 503).then_some(sentence)
         });
+        assert!(sentence.contains("majority"), "{sentence}");
         let begin = Instant::now();
         let pending = second.append(record("refused")).await.expect("taken");
         let error = pending.await.expect_err("there is no majority");
@@ -85,9 +88,6 @@ fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_
         assert_eq!(error["outcome"], "not_applied", "{error}");
         let output = cluster.paxlog(&["cluster", "status"]).run().code(3);
         assert!(output.text().contains("down"), "{}", output.text());
-        let (code, sentence) =
-            crate::support::get(cluster.place(leader).metrics, "/readyz").expect("it answers");
-        assert_eq!(code, 503, "{sentence}");
 
         // One comes back, and nobody does anything else.
         let patient = client.clone().with_deadline(LIVENESS);

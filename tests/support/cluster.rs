@@ -177,6 +177,15 @@ impl Cluster {
         }
     }
 
+    /// Starts those that do not run.
+    pub(crate) fn start_all_stopped(&mut self) {
+        for id in 1..=self.places.len() as u16 {
+            if !self.runs(id) {
+                self.start(id);
+            }
+        }
+    }
+
     /// Starts the process of a replica.
     pub(crate) fn start(&mut self, id: u16) {
         let place = self.place(id).clone();

@@ -118,7 +118,8 @@ impl Paxlog {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("piped");
         let stderr = drain(child.stderr.take().expect("piped"));
-        let (sender, lines) = mpsc::channel();
+        // No line is read ahead: one that nobody waits for is left in the pipe.
+        let (sender, lines) = mpsc::sync_channel(0);
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { return };
@@ -131,7 +132,7 @@ impl Paxlog {
             shown: self.shown,
             child,
             stdin,
-            lines,
+            lines: Some(lines),
             stderr: Some(stderr),
         }
     }
@@ -142,7 +143,7 @@ pub(crate) struct Running {
     shown: String,
     child: Child,
     stdin: Option<std::process::ChildStdin>,
-    lines: mpsc::Receiver<(Instant, String)>,
+    lines: Option<mpsc::Receiver<(Instant, String)>>,
     stderr: Option<JoinHandle<Vec<u8>>>,
 }
 
@@ -152,7 +153,7 @@ impl Running {
     /// # Panics
     /// When none comes within [`LIVENESS`].
     pub(crate) fn line(&mut self) -> (Instant, String) {
-        match self.lines.recv_timeout(LIVENESS) {
+        match self.lines().recv_timeout(LIVENESS) {
             Ok(line) => line,
             Err(error) => panic!("{}: no further line of output: {error}", self.shown),
         }
@@ -160,7 +161,17 @@ impl Running {
 
     /// A line, if one comes within `patience`.
     pub(crate) fn line_within(&mut self, patience: Duration) -> Option<String> {
-        self.lines.recv_timeout(patience).ok().map(|(_, line)| line)
+        let line = self.lines().recv_timeout(patience);
+        line.ok().map(|(_, line)| line)
+    }
+
+    fn lines(&self) -> &mpsc::Receiver<(Instant, String)> {
+        self.lines.as_ref().expect("not closed")
+    }
+
+    /// Closes our end of its output, as `head` does when it has enough.
+    pub(crate) fn close_stdout(&mut self) {
+        self.lines = None;
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
@@ -173,14 +184,23 @@ impl Running {
         signal(&self.child, signal_sent);
     }
 
+    /// Ends its input, and waits for its end.
+    pub(crate) fn end_after_input(mut self) -> Output {
+        self.stdin = None;
+        self.end()
+    }
+
     /// Waits for its end; what was printed and not taken as lines is in the output.
     pub(crate) fn end(mut self) -> Output {
-        let code = wait(&mut self.child, &self.shown);
         let mut stdout = Vec::new();
-        while let Ok((_, line)) = self.lines.recv_timeout(LIVENESS) {
-            stdout.extend_from_slice(line.as_bytes());
-            stdout.push(b'\n');
+        if let Some(lines) = self.lines.take() {
+            let begin = Instant::now();
+            while let Ok((_, line)) = lines.recv_timeout(LIVENESS.saturating_sub(begin.elapsed())) {
+                stdout.extend_from_slice(line.as_bytes());
+                stdout.push(b'\n');
+            }
         }
+        let code = wait(&mut self.child, &self.shown);
         let stderr = self.stderr.take().expect("taken once").join();
         Output {
             shown: std::mem::take(&mut self.shown),

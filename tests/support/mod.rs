@@ -3,6 +3,7 @@
 mod cluster;
 mod command;
 mod direct;
+pub(crate) mod hostile;
 mod http;
 pub(crate) mod load;
 mod ports;
@@ -11,7 +12,7 @@ mod text;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use cluster::{Cluster, Options, Place};
+pub(crate) use cluster::{Cluster, Options};
 pub(crate) use command::{Output, Paxlog, Running, Signal, output_of, paxlog, signal};
 pub(crate) use direct::{Stored, read_at};
 pub(crate) use http::{get, status_of};
