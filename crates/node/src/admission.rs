@@ -8,7 +8,7 @@ use bytes::Bytes;
 use paxlog_log::{
     Body, Command, LogId, LogName, Offset, Origin, Outcome, ProducerId, ProducerName,
 };
-use paxlog_paxos::{ProposeError, Role};
+use paxlog_paxos::{ProposeError, Role, Value};
 use paxlog_wire::client::{CommandBody, CommandReply, CommandRequest};
 use paxlog_wire::{Code, WireError, batch};
 
@@ -301,55 +301,57 @@ impl Node {
         if self.commands.queue_is_empty() || self.handing_over || !self.paxos.can_propose() {
             return;
         }
-        let mut builder = ValueBuilder::default();
-        let mut waiting = Vec::new();
-        let mut room = None;
-        while let Some(queued) = self.commands.pop_fitting(room) {
-            if queued.waiting.deadline <= now.mono {
-                let error = WireError::new(
-                    Code::DeadlineExceeded,
-                    "the deadline passed before this was proposed",
-                );
-                self.refuse(queued.waiting, error, fx);
-                continue;
-            }
-            if queued.waiting.append && self.commands.refusal(queued.waiting.stream).is_some() {
-                // An append before it on its stream has just expired.
-                let error = WireError::new(
-                    Code::DeadlineExceeded,
-                    "an append before it was not proposed in time",
-                );
-                self.refuse(queued.waiting, error, fx);
-                continue;
-            }
-            builder.push(&queued.command, queued.batch);
-            waiting.push(queued.waiting);
-            room = Some(VALUE_BYTES_TARGET.saturating_sub(builder.bytes()));
-        }
-        if builder.is_empty() {
+        let Some((value, waiting)) = self.commands.take_held().or_else(|| self.gather(now, fx))
+        else {
             return;
-        }
-        let value = builder.close(now.wall);
-        match self.paxos.propose(now.mono, value, &mut self.paxos_fx) {
+        };
+        match self
+            .paxos
+            .propose(now.mono, value.clone(), &mut self.paxos_fx)
+        {
             Ok(slot) => {
                 self.counters.values += 1;
                 self.commands.proposed(slot, waiting);
             }
-            Err(error) => {
-                let error = match error {
-                    ProposeError::NotLeader { .. } | ProposeError::NotReady => self.not_leading(),
-                    ProposeError::Full => WireError::new(
-                        Code::Overloaded,
-                        "too much is under way at the leader: try again in a moment",
-                    )
-                    .with_retry_after_ms(10),
-                };
+            // It fits once something is chosen; that wakes the next turn.
+            Err(ProposeError::Full) => self.commands.hold(value, waiting),
+            Err(ProposeError::NotLeader { .. } | ProposeError::NotReady) => {
+                let error = self.not_leading();
                 for waiting in waiting {
                     self.refuse(waiting, error.clone(), fx);
                 }
             }
         }
         self.run_paxos(now, fx);
+    }
+
+    /// Closes what waits into one value; none if all of it has expired.
+    fn gather(&mut self, now: Now, fx: &mut Effects) -> Option<(Value, Vec<Waiting>)> {
+        let mut builder = ValueBuilder::default();
+        let mut waiting = Vec::new();
+        let mut room = None;
+        // Streams on which an append has expired just now: what came behind it must not overtake it.
+        let mut broken: Vec<StreamId> = Vec::new();
+        while let Some(queued) = self.commands.pop_fitting(room) {
+            let late = queued.waiting.deadline <= now.mono;
+            if late || (queued.waiting.append && broken.contains(&queued.waiting.stream)) {
+                let why = match late {
+                    true => "the deadline passed before this was proposed",
+                    false => "an append before it was not proposed in time",
+                };
+                broken.push(queued.waiting.stream);
+                self.refuse(
+                    queued.waiting,
+                    WireError::new(Code::DeadlineExceeded, why),
+                    fx,
+                );
+                continue;
+            }
+            builder.push(&queued.command, queued.batch);
+            waiting.push(queued.waiting);
+            room = Some(VALUE_BYTES_TARGET.saturating_sub(builder.bytes()));
+        }
+        (!builder.is_empty()).then(|| (builder.close(now.wall), waiting))
     }
 
     pub(crate) fn sweep(&mut self, now: Now, fx: &mut Effects) {
@@ -369,11 +371,7 @@ impl Node {
             && matches!(self.paxos.role(), Role::Leader { .. })
             && !self.paxos.quorum_is_reached()
         {
-            let queued: Vec<Waiting> = self
-                .commands
-                .drain_queue()
-                .map(|queued| queued.waiting)
-                .collect();
+            let queued = self.commands.drain_queue();
             for waiting in queued {
                 self.refuse(waiting, no_majority(), fx);
             }

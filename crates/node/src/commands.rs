@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use paxlog_log::Command;
-use paxlog_paxos::Slot;
+use paxlog_paxos::{Slot, Value};
 use paxlog_wire::WireError;
 
 use crate::event::StreamId;
@@ -48,6 +48,8 @@ struct Proposed {
 pub(crate) struct Commands {
     queue: VecDeque<Queued>,
     queue_bytes: usize,
+    /// Closed, and waiting for room in Paxos' window; before all of the queue.
+    held: Option<(Value, Vec<Waiting>)>,
     /// In the order of slots.
     proposed: VecDeque<Proposed>,
     /// Streams that were refused an append, with the refusal that everything
@@ -96,7 +98,7 @@ impl Commands {
 
     /// Whether nothing waits for a value.
     pub(crate) fn queue_is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.held.is_none()
     }
 
     /// Bytes of batches that wait for a value.
@@ -109,10 +111,32 @@ impl Commands {
         self.queue.len()
     }
 
-    /// Takes everything out of the queue: it was not proposed.
-    pub(crate) fn drain_queue(&mut self) -> impl Iterator<Item = Queued> + '_ {
+    /// Takes everybody who waits for a value, or for a closed one to be
+    /// proposed: nothing of that was proposed.
+    pub(crate) fn drain_queue(&mut self) -> Vec<Waiting> {
         self.queue_bytes = 0;
-        self.queue.drain(..)
+        let held = self
+            .held
+            .take()
+            .into_iter()
+            .flat_map(|(_, waiting)| waiting);
+        held.chain(self.queue.drain(..).map(|queued| queued.waiting))
+            .collect()
+    }
+
+    /// Keeps a closed value for which there was no room yet.
+    pub(crate) fn hold(&mut self, value: Value, waiting: Vec<Waiting>) {
+        self.held = Some((value, waiting));
+    }
+
+    /// Whether a closed value waits for room.
+    pub(crate) fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The closed value that waits for room.
+    pub(crate) fn take_held(&mut self) -> Option<(Value, Vec<Waiting>)> {
+        self.held.take()
     }
 
     /// Notes who waits for a proposed slot.
@@ -193,6 +217,6 @@ impl Commands {
 
     /// Whether anything is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.proposed.is_empty()
+        self.queue_is_empty() && self.proposed.is_empty()
     }
 }

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use paxlog_paxos::{PersistId, Role, RoleChange};
 use paxlog_wire::{Code, LeaderHint, WireError};
 
-use crate::commands::Waiting;
 use crate::durable;
 use crate::effect::{Effect, Effects};
 use crate::entry::EntryHeader;
@@ -136,11 +135,7 @@ impl Node {
         self.refresh_hint(fx);
         if !matches!(change.role, Role::Leader { .. }) && !self.commands.queue_is_empty() {
             let error = self.not_leading();
-            let queued: Vec<Waiting> = self
-                .commands
-                .drain_queue()
-                .map(|queued| queued.waiting)
-                .collect();
+            let queued = self.commands.drain_queue();
             for waiting in queued {
                 self.refuse(waiting, error.clone(), fx);
             }
@@ -197,11 +192,7 @@ impl Node {
         self.handing_over = true;
         self.paxos.hand_over(now.mono, &mut self.paxos_fx);
         let error = WireError::new(Code::Unavailable, "this replica is stopping: ask another");
-        let queued: Vec<Waiting> = self
-            .commands
-            .drain_queue()
-            .map(|queued| queued.waiting)
-            .collect();
+        let queued = self.commands.drain_queue();
         for waiting in queued {
             self.refuse(waiting, error.clone(), fx);
         }

@@ -174,7 +174,11 @@ impl Node {
                 self.addresses.insert(replica, addresses);
                 self.refresh_hint(fx);
             }
-            Event::Durable(lsn) => self.handle_durable(now, lsn, fx),
+            Event::Durable(lsn) => {
+                self.handle_durable(now, lsn, fx);
+                let (readers, view) = self.readers_and_view(now);
+                readers.durable_advanced(view, fx);
+            }
             Event::Disk(health) => self.paxos.handle_disk(now.mono, health, &mut self.paxos_fx),
             Event::DiskFull(full) => self.disk_full = full,
             Event::Command {
@@ -273,7 +277,7 @@ impl Node {
 
     /// Whether commands wait that [`Node::end_turn`] could propose at once.
     pub fn wants_turn(&self) -> bool {
-        !self.commands.queue_is_empty() && self.paxos.can_propose()
+        !self.commands.queue_is_empty() && !self.commands.holds() && self.paxos.can_propose()
     }
 
     /// Everything below is applied.
@@ -377,6 +381,7 @@ impl Node {
             View {
                 state: &self.state,
                 index: &self.index,
+                durable: self.durable,
                 now: now.mono,
             },
         )

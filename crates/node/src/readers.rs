@@ -64,6 +64,9 @@ pub(crate) struct Readers {
     by_id: BTreeMap<ReaderId, Reader>,
     /// Those that reached their log's tail.
     at_tail: BTreeMap<LogId, BTreeSet<ReaderId>>,
+    /// Those whose next batch is applied, its frame not durable here yet: the
+    /// others made it chosen, and this replica may not even have written it.
+    before_durable: BTreeSet<ReaderId>,
 }
 
 /// What pumping a reader needs to look at.
@@ -75,6 +78,8 @@ pub(crate) struct View<'a> {
     pub index: &'a Index,
     /// Monotonic ns.
     pub now: u64,
+    /// Frames below this position can be read.
+    pub(crate) durable: u64,
 }
 
 impl Readers {
@@ -91,6 +96,7 @@ impl Readers {
 
     /// The stream ended.
     pub(crate) fn close(&mut self, id: ReaderId) {
+        self.before_durable.remove(&id);
         if let Some(reader) = self.by_id.remove(&id)
             && let Some(waiting) = self.at_tail.get_mut(&reader.log)
         {
@@ -152,6 +158,14 @@ impl Readers {
     pub(crate) fn log_changed(&mut self, log: LogId, view: View<'_>, fx: &mut Effects) {
         // Taken out: each is put back by `pump` if it still stands at the tail.
         for id in self.at_tail.remove(&log).unwrap_or_default() {
+            self.pump(id, view, fx);
+        }
+    }
+
+    /// The write-ahead log became durable further.
+    pub(crate) fn durable_advanced(&mut self, view: View<'_>, fx: &mut Effects) {
+        // Taken out: each is put back by `pump` if it still waits.
+        for id in std::mem::take(&mut self.before_durable) {
             self.pump(id, view, fx);
         }
     }
@@ -280,6 +294,15 @@ impl Readers {
                     {
                         return;
                     }
+                    let readable = batches
+                        .iter()
+                        .take_while(|batch| batch.place.lsn < view.durable)
+                        .count();
+                    if readable == 0 {
+                        self.before_durable.insert(id);
+                        return;
+                    }
+                    batches.truncate(readable);
                     batches.retain(|batch| batch.start < until);
                     if until_timestamp > 0 {
                         let before =
