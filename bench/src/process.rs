@@ -67,7 +67,8 @@ impl Process {
         // Held over the start, so that a signal either sees the child or prevents it.
         let mut registry = locked(&REGISTRY);
         if registry.ending {
-            bail!("interrupted");
+            drop(registry);
+            hold();
         }
         let mut child = command.process_group(0).spawn().with_context(|| {
             format!(
@@ -102,6 +103,8 @@ impl Process {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.ended()? {
+                // If it was a signal to us that ended it, there is nothing to tell of it.
+                hold_if_ending();
                 return Ok(status);
             }
             if begin.elapsed() > patience {
@@ -216,6 +219,21 @@ fn drain(pipe: Option<impl Read>, line: &(impl Fn(&str) + Sync)) -> Vec<u8> {
         }
     }
     all
+}
+
+/// Does not return once a signal came: the thread that got it ends everything, says so and exits. Call it before
+/// reporting a failure, which may be no more than that, and before exiting.
+pub fn hold_if_ending() {
+    let ending = locked(&REGISTRY).ending;
+    if ending {
+        hold();
+    }
+}
+
+fn hold() -> ! {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// A directory that a signal removes as well.

@@ -1,7 +1,7 @@
 //! A binary file, cut into records as a small script would do it, through `paxlog append --as whole` and back.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -150,18 +150,11 @@ fn same(what: &str, read: &[u8], written: &[u8]) -> Result<()> {
         return Ok(());
     }
     let differ = read.iter().zip(written).position(|(r, w)| r != w);
-    // For looking at, wherever this runs.
-    let kept = std::env::temp_dir().join("paxlog-soak-read");
-    let saved = File::create(&kept).and_then(|mut file| file.write_all(read));
     bail!(
-        "{what}: {} bytes were read of {}, the first difference is at byte {}{}",
+        "{what}: {} bytes were read of {}, the first difference is at byte {}",
         read.len(),
         written.len(),
         differ.unwrap_or(read.len().min(written.len())),
-        match saved {
-            Ok(()) => format!("; what was read is in {}", kept.display()),
-            Err(_) => String::new(),
-        }
     )
 }
 

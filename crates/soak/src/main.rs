@@ -73,7 +73,9 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    match run(&cli) {
+    let result = run(&cli);
+    process::hold_if_ending();
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -116,6 +118,7 @@ fn run(cli: &Cli) -> Result<bool> {
             quick: cli.quick,
         };
         let result = (step.run)(&context);
+        process::hold_if_ending();
         if !cli.keep
             && let Err(error) = std::fs::remove_dir_all(&context.dir)
         {
