@@ -119,7 +119,7 @@ impl Node {
             return Ok(Admitted::Answer(known));
         }
         if !self.paxos.quorum_is_reached() {
-            return Err(no_majority());
+            return Err(self.no_majority());
         }
         if self.disk_full && matches!(command.body, Body::Append { .. } | Body::CreateLog { .. }) {
             return Err(WireError::new(
@@ -373,7 +373,7 @@ impl Node {
         {
             let queued = self.commands.drain_queue();
             for waiting in queued {
-                self.refuse(waiting, no_majority(), fx);
+                self.refuse(waiting, self.no_majority(), fx);
             }
         }
         for waiting in self.commands.take_expired_proposed(now.mono) {
@@ -395,16 +395,18 @@ impl Node {
         let (readers, view) = self.readers_and_view(now);
         readers.sweep(view, fx);
     }
-}
 
-/// A leader that would only keep a command until its deadline says at once that it is not applied: at the
-/// deadline itself, silence and an answer cannot be told apart.
-fn no_majority() -> WireError {
-    WireError::new(
-        Code::Unavailable,
-        "the leader reaches no majority: nothing is appended until one is up and connected",
-    )
-    .with_retry_after_ms(NO_MAJORITY_RETRY_MS)
+    /// A leader that would only keep a command until its deadline says at once that it is not applied: at the
+    /// deadline itself, silence and an answer cannot be told apart. It names itself: a client that went on to the
+    /// others would ask replicas that are down, and not know what became of it there.
+    fn no_majority(&self) -> WireError {
+        WireError::new(
+            Code::Unavailable,
+            "the leader reaches no majority: nothing is appended until one is up and connected",
+        )
+        .with_leader(self.hint.clone())
+        .with_retry_after_ms(NO_MAJORITY_RETRY_MS)
+    }
 }
 
 /// What admission made of a request.

@@ -356,7 +356,7 @@ impl Node {
         match role {
             Role::Leader { .. } if !self.paxos.quorum_is_reached() => (
                 false,
-                "This replica leads, but reaches no majority: appends wait until one is up and connected."
+                "This replica leads, but reaches no majority: no append is taken until one is up and connected."
                     .into(),
             ),
             Role::Leader { ready: true } => (true, "This replica leads and serves.".into()),

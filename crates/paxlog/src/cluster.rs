@@ -55,7 +55,8 @@ async fn status(global: &Global, args: StatusArgs) -> Result<(), Failure> {
         match answer {
             Ok(status) => {
                 answered += 1;
-                led |= status.role == RoleStatus::Leader;
+                // One without a majority leads nobody.
+                led |= status.role == RoleStatus::Leader && status.ready;
                 match global.output {
                     Format::Json => out.json(&to_json(&server, &status))?,
                     Format::Text => out.line(&to_text(&server, &status))?,

@@ -141,7 +141,7 @@ impl<P> Pipeline<P> {
                 item.refusal = Some(error.clone());
                 if !stale && at < self.cursor {
                     self.rewind(at, now, asked_wait(&error));
-                    if here {
+                    if here || self.leads_all_the_same(&error) {
                         self.trouble = Some(error);
                     } else {
                         self.leave(error);
@@ -155,13 +155,13 @@ impl<P> Pipeline<P> {
     fn preparation_refused(&mut self, now: Nanos, asked: &Asked, error: WireError) {
         let error = Error::from(error);
         match (class(error.code), asked) {
-            (Class::Elsewhere | Class::Later { here: false }, _) => {
-                self.link.wait(now, asked_wait(&error));
-                self.leave(error);
-            }
-            (Class::Later { here: true }, _) => {
+            (Class::Later { here }, _) if here || self.leads_all_the_same(&error) => {
                 self.link.wait(now, asked_wait(&error));
                 self.trouble = Some(error);
+            }
+            (Class::Elsewhere | Class::Later { .. }, _) => {
+                self.link.wait(now, asked_wait(&error));
+                self.leave(error);
             }
             (Class::Unknown, _) => {
                 self.link.wait(now, None);
@@ -210,6 +210,12 @@ impl<P> Pipeline<P> {
         }
         self.link.close(&mut self.effects);
         self.forget_stream();
+    }
+
+    /// It cannot do it now, and names itself as the leader: nobody else could. Another leader would make
+    /// itself known.
+    fn leads_all_the_same(&self, error: &Error) -> bool {
+        error.code == Code::Unavailable && error.leader.is_some() && self.link.at_leader()
     }
 
     /// Goes to the leader if somebody named another one than this.
