@@ -302,7 +302,7 @@ fn damage_that_wal_verify_finds_is_5() {
     let mut flipped = 0;
     for entry in std::fs::read_dir(&cluster.place(1).data).expect("there") {
         let path = entry.expect("readable").path();
-        if !path.extension().is_some_and(|e| e == "seg") {
+        if path.extension().is_none_or(|e| e != "seg") {
             continue;
         }
         let mut bytes = std::fs::read(&path).expect("readable");

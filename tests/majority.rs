@@ -6,7 +6,7 @@ use paxlog_client::{AppenderOptions, Code, Error, OutcomeFact, Record};
 
 use crate::support::{Cluster, LIVENESS, block_on, get, read_at, until};
 
-const DEADLINE: Duration = Duration::from_secs(4);
+const DEADLINE: Duration = Duration::from_secs(2);
 /// What an append may take longer than its deadline on a machine that is busy.
 const LATE: Duration = Duration::from_secs(20);
 const LOG: &str = "lonely";

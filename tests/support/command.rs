@@ -61,11 +61,6 @@ impl Paxlog {
         arguments.iter().fold(self, Paxlog::arg)
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Paxlog {
-        self.command.env(name, value);
-        self
-    }
-
     pub(crate) fn dir(mut self, dir: &Path) -> Paxlog {
         self.command.current_dir(dir);
         self
