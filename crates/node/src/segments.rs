@@ -161,14 +161,17 @@ impl Segments {
             if !sealed || !segment.annotated || !segment.given_up || live(*number) {
                 break;
             }
+            // Each that is dead now says so now, also behind one that has to wait: else each would wait for
+            // checkpoints of its own, one after the other, and the log grow though it is trimmed.
             let dead_at = *segment.dead_at.get_or_insert(applied);
             let end = segment.slots.map_or(Slot(0), |(_, end)| end);
             if dead_at > checkpoint || end > checkpoint.min(members) {
-                retirable.waits_for = Some(dead_at.max(end));
-                break;
+                retirable.waits_for.get_or_insert(dead_at.max(end));
             }
-            retirable.below = Some(*number + 1);
-            retirable.slots_end = retirable.slots_end.max(end);
+            if retirable.waits_for.is_none() {
+                retirable.below = Some(*number + 1);
+                retirable.slots_end = retirable.slots_end.max(end);
+            }
         }
         retirable
     }
@@ -249,5 +252,23 @@ mod tests {
         assert_eq!(look(13, 12, &|_| false), (Some(3), Slot(2), None));
         segments.retired(3);
         assert_eq!(segments.len(), 1);
+    }
+
+    #[test]
+    fn segments_that_died_together_go_together() {
+        let mut segments = Segments::default();
+        for number in 1..=3 {
+            segments.note_frame(lsn(number), Slot(number));
+        }
+        segments.note_open(5);
+        for number in 1..=3 {
+            segments.annotated(number);
+            segments.give_up_next();
+        }
+        let members = Slot(100);
+        let found = segments.retirable(Slot(10), Slot(5), members, |_| false);
+        assert_eq!((found.below, found.waits_for), (None, Some(Slot(10))));
+        let found = segments.retirable(Slot(20), Slot(10), members, |_| false);
+        assert_eq!((found.below, found.waits_for), (Some(4), None));
     }
 }

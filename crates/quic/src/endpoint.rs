@@ -245,8 +245,10 @@ async fn accept_all(
             match admitted {
                 // Gone if the owner stopped accepting: then the connection closes by being dropped.
                 Ok(connection) => drop(accepted.send(connection).await),
-                // A flood must not fill the log too.
-                Err(error) if under_way < REFUSALS_LOGGED => {
+                // Somebody who came and went is no news; and a flood must not fill the log too.
+                Err(error)
+                    if under_way < REFUSALS_LOGGED && !matches!(error, PeerError::Lost { .. }) =>
+                {
                     tracing::warn!(plane = ?endpoint.plane, peer = %address, "refused a connection: {error}");
                 }
                 Err(error) => {

@@ -25,6 +25,10 @@ use crate::status::Status;
 /// The one group of this release.
 const GROUP: GroupId = GroupId(0);
 
+/// How often an idle replica tries its disk, so that a dead one is noticed
+/// before the next append.
+const CANARY_EVERY: Duration = Duration::from_secs(1);
+
 /// A replica that runs on threads of its own.
 ///
 /// Dropping it stops it, without waiting long for a hand-over.
@@ -106,6 +110,7 @@ impl Replica {
             notify: Box::new(move || bell.wal_changed()),
             observer: Arc::new(wal_meter),
             sync_stalled: config.timing.stall,
+            canary_every: Some(CANARY_EVERY),
             name: name.clone(),
             ..Options::new(identity)
         };
