@@ -62,6 +62,8 @@ fn every_verb_has_help_and_wrong_flags_are_2() {
         "frobnicate",
         "append",
         "append x --as pages",
+        "append no!name -m x",
+        "log create ä",
         "read x --from nowhere",
         "trim x y",
         "tail x --from first -n 3",

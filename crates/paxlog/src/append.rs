@@ -31,6 +31,7 @@ record too. A line over 1 MiB is refused with its number; the lines before it st
 on a majority of the replicas.")]
 pub(crate) struct AppendArgs {
     /// The log; made at the first append if the cluster allows it.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// The input; `-` or nothing is stdin.
     #[arg(conflicts_with = "messages")]
@@ -51,7 +52,7 @@ pub(crate) struct AppendArgs {
     nul: bool,
     /// Append under this name: the cluster knows a repeated batch of it again, and a newer one of
     /// the same name shuts out an older.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = crate::names::producer_name)]
     producer: Option<String>,
     /// How long a batch waits for more records before it is sent.
     #[arg(long, default_value = "0s", value_parser = time::parse_duration, value_name = "DURATION")]

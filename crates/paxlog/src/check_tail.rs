@@ -16,6 +16,7 @@ use crate::{connect, time};
   paxlog check-tail notes --output json | jq .offset")]
 pub(crate) struct CheckTailArgs {
     /// The log.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// Take what the nearest replica knows.
     #[arg(long)]

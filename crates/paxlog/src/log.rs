@@ -25,6 +25,7 @@ pub(crate) enum LogCommand {
   paxlog log create orders/eu --if-absent")]
 pub(crate) struct CreateArgs {
     /// Its name: 1 to 255 of A-Z a-z 0-9 . _ / -
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// Take an existing log for an answer.
     #[arg(long)]
@@ -51,6 +52,7 @@ pub(crate) struct ListArgs {
   paxlog log describe notes --output json | jq .tail")]
 pub(crate) struct DescribeArgs {
     /// The log.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// Take what the nearest replica knows.
     #[arg(long)]

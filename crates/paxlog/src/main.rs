@@ -16,6 +16,7 @@ mod input;
 mod interrupt;
 mod log;
 mod logging;
+mod names;
 mod output;
 mod position;
 mod print;

@@ -20,6 +20,7 @@ use crate::{connect, position, time};
 `read` ends at the tail it sees when it starts; `paxlog tail -f` goes on.")]
 pub(crate) struct ReadArgs {
     /// The log.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// Where to begin: first, tail, an offset or tail-N (later releases: @TIME, cursor:NAME).
     #[arg(

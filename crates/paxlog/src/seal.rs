@@ -13,6 +13,7 @@ use crate::output::{self, Format};
   paxlog seal notes                    reads and tails still work; `tail -f` ends")]
 pub(crate) struct SealArgs {
     /// The log.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     #[command(flatten)]
     deadline: DeadlineArg,

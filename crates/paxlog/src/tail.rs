@@ -18,6 +18,7 @@ use crate::{connect, position};
   paxlog tail notes -f --from first --output json | jq .payload")]
 pub(crate) struct TailArgs {
     /// The log.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// Go on: print each record as soon as it is committed.
     #[arg(short, long)]

@@ -13,6 +13,7 @@ use crate::output::{self, Format};
   paxlog trim notes 1000               records 0..1000 are given up; 1000 is kept")]
 pub(crate) struct TrimArgs {
     /// The log.
+    #[arg(value_parser = crate::names::log_name)]
     log: String,
     /// The first offset to keep.
     to: u64,
