@@ -113,8 +113,8 @@ fn an_unknown_log_is_refused_where_appends_do_not_create() {
         let error = cluster
             .paxlog(&["log", "create", name, "--output", "json"])
             .run()
-            .error(1);
-        assert_eq!(error["code"], "Invalid", "{name:?}: {error}");
+            .error(2);
+        assert_eq!(error["exit"], 2, "{name:?}: {error}");
     }
     cluster.paxlog(&["log", "create", "alive"]).run().ok();
     serves(&mut cluster);
