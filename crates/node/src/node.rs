@@ -234,9 +234,10 @@ impl Node {
         self.close_value(now, fx);
         self.wake_readers(now, fx);
         self.keep_house(now, fx);
+        // Without a majority there is nobody to hand over to, and nothing under way can end.
         if self.handing_over
             && !self.handed_over
-            && !matches!(self.paxos.role(), Role::Leader { .. })
+            && !(matches!(self.paxos.role(), Role::Leader { .. }) && self.paxos.quorum_is_reached())
         {
             self.handed_over = true;
             fx.push(Effect::HandedOver);
