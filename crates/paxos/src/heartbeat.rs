@@ -123,6 +123,24 @@ impl Paxos {
         self.out.send(to, Message::Heartbeat(Box::new(beat)), fx);
     }
 
+    /// Whether this leader reaches a majority, and of those it reaches no majority may accept anything of its
+    /// ballot any more: they have promised a higher one, for good. One such promise alone is no reason: a
+    /// majority may still follow. An Accept sent now would be refused; but if all that was to be sent has come
+    /// there before the promise, nothing is sent, and nobody would ever refuse anything.
+    fn is_outpromised(&self, now: Nanos) -> bool {
+        let (Post::Leader(leader), Some(members)) = (&self.post, &self.members) else {
+            return false;
+        };
+        let reached = || {
+            let others = members.others();
+            others.filter(|&id| self.peers.both_ways(id, now))
+        };
+        let says = |id| self.peers.get(id).and_then(|peer| peer.says.as_ref());
+        let follow = reached().filter(|&id| says(id).is_some_and(|s| s.promised <= leader.ballot));
+        let quorum = members.quorum();
+        1 + reached().count() >= quorum && 1 + follow.count() < quorum
+    }
+
     pub(crate) fn on_heartbeat(
         &mut self,
         now: Nanos,
@@ -155,6 +173,10 @@ impl Paxos {
         self.look_around(now);
         if matches!(self.post, Post::Leader(_)) {
             self.hear_progress(now, from, fresh, beat.accepted.as_ref(), fx);
+            if self.is_outpromised(now) {
+                self.follow(fx);
+                self.consider_standing(now);
+            }
         }
         if beat.chosen_prefix > self.acceptor.chosen_prefix() {
             self.learn(now, fx);
