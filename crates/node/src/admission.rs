@@ -349,7 +349,11 @@ impl Node {
             }
             builder.push(&queued.command, queued.batch);
             waiting.push(queued.waiting);
-            room = Some(VALUE_BYTES_TARGET.saturating_sub(builder.bytes()));
+            // Commands without a batch have a length too: a value must fit a frame of the log and of the wire.
+            if builder.bytes() >= VALUE_BYTES_TARGET {
+                break;
+            }
+            room = Some(VALUE_BYTES_TARGET - builder.bytes());
         }
         (!builder.is_empty()).then(|| (builder.close(now.wall), waiting))
     }

@@ -84,12 +84,12 @@ pub enum Effect {
 }
 
 /// Where a slot's frame is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryPlace {
     /// At this position.
     At(u64),
-    /// By the `.idx` file of this segment.
-    InSegment(u32, Slot),
+    /// By the `.idx` files of these segments, most likely first.
+    InSegments(Vec<u32>, Slot),
 }
 
 /// Something for a reader, to be sent in this order.

@@ -73,14 +73,21 @@ impl Node {
     ) -> Option<EntryToken> {
         let place = match self.slots.get(slot) {
             Some(entry) => EntryPlace::At(entry.lsn),
-            None => EntryPlace::InSegment(self.segments.holding(slot).next()?, slot),
+            None => {
+                // Ranges of slots overlap where a replica caught up under load: any of them may have it.
+                let segments: Vec<u32> = self.segments.holding(slot).collect();
+                if segments.is_empty() {
+                    return None;
+                }
+                EntryPlace::InSegments(segments, slot)
+            }
         };
         let token = EntryToken(self.next_entry);
         self.next_entry += 1;
         self.entries.insert(token, purpose);
         match place {
             EntryPlace::At(lsn) if lsn >= self.durable => self.unwritten.push((lsn, token)),
-            EntryPlace::At(_) | EntryPlace::InSegment(..) => {
+            EntryPlace::At(_) | EntryPlace::InSegments(..) => {
                 fx.push(Effect::ReadEntry(token, place))
             }
         }

@@ -213,7 +213,10 @@ impl Node {
                 let (readers, view) = self.readers_and_view(now);
                 readers.cold_read(reader, next, bytes, view, fx);
             }
-            Event::ColdFailed(reader) => self.readers.cold_failed(reader, fx),
+            Event::ColdFailed(reader) => {
+                let (readers, view) = self.readers_and_view(now);
+                readers.cold_failed(reader, view, fx);
+            }
             Event::Entry(token, entry) => self.handle_entry(now, token, entry, fx),
             Event::Annotated(segment) => self.handle_annotated(segment),
             Event::CheckpointDone { slot } => self.handle_checkpoint_done(Slot(slot)),

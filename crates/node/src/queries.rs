@@ -14,13 +14,11 @@ use paxlog_wire::{Code, WireError, limits};
 use crate::effect::{Effect, Effects, ReaderEffect};
 use crate::event::{Now, QueryId, ReaderId};
 use crate::node::Node;
-use crate::readers::{Mode, Reader};
+use crate::readers::{CREDIT_BYTES_MAX, Mode, Reader};
 use crate::replies;
 
 /// What a read stream may be sent before the first of it was written out.
 const READ_CREDIT_BYTES: i64 = 1 << 20;
-/// The most credit that a tail stream holds, whatever its client says.
-const TAIL_CREDIT_BYTES_MAX: u64 = 16 << 20;
 
 /// What waits for a confirmed index.
 #[derive(Debug)]
@@ -114,7 +112,7 @@ impl Node {
             id,
             ReaderEffect::Started(started(&log, from)),
         ));
-        let credit = request.credit_bytes.min(TAIL_CREDIT_BYTES_MAX) as i64;
+        let credit = request.credit_bytes.min(CREDIT_BYTES_MAX) as i64;
         let mode = Mode::Tail { caught_up: None };
         self.open_reader(now, id, &log, from, credit, mode, fx);
     }

@@ -17,6 +17,9 @@ use crate::index::{Found, Index};
 /// The most bytes of batches handed out in one effect.
 const CHUNK_BYTES: u64 = 256 << 10;
 
+/// The most credit that a reader holds, whatever its client says.
+pub(crate) const CREDIT_BYTES_MAX: u64 = 16 << 20;
+
 /// How a stream of records ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
@@ -112,9 +115,11 @@ impl Readers {
         let Some(reader) = self.by_id.get_mut(&id) else {
             return;
         };
+        let bytes = bytes.min(CREDIT_BYTES_MAX);
         reader.credit = reader
             .credit
-            .saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+            .saturating_add(bytes as i64)
+            .min(CREDIT_BYTES_MAX as i64);
         reader.outstanding = reader.outstanding.saturating_sub(bytes);
         self.pump(id, view, fx);
     }
@@ -149,9 +154,21 @@ impl Readers {
         self.pump(id, view, fx);
     }
 
-    /// A cold range can't be read.
-    pub(crate) fn cold_failed(&mut self, id: ReaderId, fx: &mut Effects) {
-        self.fail(id, corrupt(), fx);
+    /// A cold range can't be read: it was trimmed meanwhile, or is damaged.
+    pub(crate) fn cold_failed(&mut self, id: ReaderId, view: View<'_>, fx: &mut Effects) {
+        let Some(reader) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if view
+            .state
+            .describe(reader.log)
+            .is_some_and(|log| reader.next < log.trim_point)
+        {
+            reader.cold = false;
+            self.pump(id, view, fx);
+        } else {
+            self.fail(id, corrupt(), fx);
+        }
     }
 
     /// The log grew, was trimmed or sealed.

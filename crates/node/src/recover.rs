@@ -50,6 +50,9 @@ pub struct FoundSegment {
     pub number: u32,
     /// Its `.idx` file, if it is there and whole.
     pub annotation: Option<Bytes>,
+    /// There is an `.idx` file, and it can't be read: what it had of batches
+    /// below the checkpoint is known nowhere else.
+    pub annotation_lost: bool,
     /// Its accepted slots' frames in order; may be left empty where there is an
     /// annotation.
     pub frames: Vec<FoundFrame>,
@@ -150,6 +153,9 @@ impl Node {
                 .annotation
                 .as_deref()
                 .and_then(|bytes| IdxFile::open(segment.number, bytes));
+            if idx.is_none() && (segment.annotation_lost || segment.annotation.is_some()) {
+                segments.note_pinned(segment.number);
+            }
             if let Some(idx) = idx {
                 let range = idx.slot_range();
                 segments.note_annotated(segment.number, range, true);

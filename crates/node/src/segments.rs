@@ -23,6 +23,9 @@ struct Segment {
     annotated: bool,
     /// Its batches and slots are no longer in memory.
     given_up: bool,
+    /// Its `.idx` file is there and can't be read: nobody knows what batches it
+    /// holds, so it is neither given another nor retired.
+    pinned: bool,
     /// No batch in it can be read any more since this many slots were applied.
     dead_at: Option<Slot>,
 }
@@ -76,6 +79,11 @@ impl Segments {
         }
     }
 
+    /// Notes a segment whose `.idx` file can't be read (at opening).
+    pub(crate) fn note_pinned(&mut self, segment: u32) {
+        self.by_number.entry(segment).or_default().pinned = true;
+    }
+
     /// The segment that takes frames now.
     pub(crate) fn open(&self) -> u32 {
         self.by_number
@@ -90,7 +98,7 @@ impl Segments {
         let (number, segment) = self
             .by_number
             .iter()
-            .find(|(_, segment)| !segment.annotated)?;
+            .find(|(_, segment)| !segment.annotated && !segment.pinned)?;
         let ready = *number < open && segment.slots.is_none_or(|(_, end)| end <= applied);
         ready.then_some((*number, segment.slots))
     }

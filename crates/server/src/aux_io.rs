@@ -99,7 +99,7 @@ impl Drop for AuxIo {
 fn read(wal: &Wal, mailbox: &Mailbox, job: ReadJob) {
     match job {
         ReadJob::Entry(token, place) => {
-            let entry = paxlog_store::entry_at(wal, place);
+            let entry = paxlog_store::entry_at(wal, &place);
             if entry.is_none() {
                 tracing::warn!(?place, "a frame of the write-ahead log can't be read");
             }

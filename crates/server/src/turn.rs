@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use paxlog_node::{Effect, Effects, Event, Node, Now};
-use paxlog_paxos::{DiskHealth, ReplicaId};
+use paxlog_paxos::{DiskHealth, Message, ReplicaId};
 use paxlog_quic::{LinkEvent, LinkEvents, Links};
 use paxlog_wal::{FrameMeta, Health, Kind, Wal};
 use tokio::sync::mpsc;
@@ -156,6 +156,10 @@ impl Turns {
         if self.with.mailbox.take(&mut self.events) {
             self.wal_news();
         }
+        // The bell may ring before every wait, so that the timer is never looked at: heartbeats go first all the same.
+        if now.mono >= self.with.node.poll_timer() {
+            self.step(now, Event::Tick);
+        }
         let mut more = self.with.desk.take_inbox(&mut self.events, INPUTS_MAX);
         for _ in 0..INPUTS_MAX {
             let Some(event) = self.with.link_events.try_next() else {
@@ -197,6 +201,10 @@ impl Turns {
     }
 
     fn step(&mut self, now: Now, event: Event) {
+        if self.disk == DiskHealth::Failed && is_value(&event) {
+            // Nothing can be stored any more: what is taken would only be kept in memory.
+            return;
+        }
         self.with.node.step(now, event, &mut self.fx);
         self.carry_out();
     }
@@ -361,4 +369,9 @@ impl Turns {
             }
         }
     }
+}
+
+/// Whether it is a message with a value to be stored.
+fn is_value(event: &Event) -> bool {
+    matches!(event, Event::Peer(envelope) if matches!(envelope.message, Message::Accept(_) | Message::FetchReply(_)))
 }

@@ -60,10 +60,20 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
     for segment in &recovered.segments {
         let number = u32::try_from(segment.seq).map_err(|_| OpenError::Range(segment.seq))?;
         // An unreadable one is as if it were not there: replay finds the batches again, if it can.
-        let annotation = segment
+        // What can't be read now may be readable after a restart; what is damaged may not be replaced by a guess.
+        let annotation = match segment
             .annotated
-            .then(|| crate::reads::annotation(wal, number))
-            .flatten();
+            .then(|| wal.annotation(segment.seq))
+            .transpose()
+        {
+            Ok(annotation) => annotation.flatten(),
+            Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(number, %error, "an .idx file can't be read: its segment is kept as it is");
+                None
+            }
+        };
+        let annotation_lost = segment.annotated && annotation.is_none();
         let mut frames = Vec::new();
         if annotation.is_none() {
             let infos = recovered.frames(segment.seq)?;
@@ -78,6 +88,7 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
         segments.push(FoundSegment {
             number,
             annotation,
+            annotation_lost,
             frames,
         });
     }
@@ -85,7 +96,11 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
     for number in wal.checkpoints()?.into_iter().rev() {
         match wal.read_checkpoint(number) {
             Ok(bytes) => checkpoints.extend(bytes),
-            Err(error) => tracing::error!(number, %error, "a checkpoint can't be read"),
+            Err(error) => {
+                tracing::error!(number, %error, "a checkpoint can't be read");
+                // It was there: recovery must know that there was more than nothing.
+                checkpoints.push(bytes::Bytes::new());
+            }
         }
     }
     let damaged = recovered

@@ -27,14 +27,14 @@ pub struct ColdRange {
 pub type ReadBatch = (Batch, Bytes);
 
 /// The frame of a slot, checksums computed; none if it can't be read. Blocks.
-pub fn entry_at(wal: &Wal, place: EntryPlace) -> Option<(EntryHeader, Value)> {
+pub fn entry_at(wal: &Wal, place: &EntryPlace) -> Option<(EntryHeader, Value)> {
     let lsn = match place {
-        EntryPlace::At(lsn) => lsn,
-        EntryPlace::InSegment(segment, slot) => {
+        EntryPlace::At(lsn) => *lsn,
+        EntryPlace::InSegments(segments, slot) => segments.iter().find_map(|&segment| {
             let bytes = annotation(wal, segment)?;
-            let row = IdxFile::open(segment, &bytes)?.slot(slot)?;
-            u64::from(segment) << 32 | u64::from(row.frame)
-        }
+            let row = IdxFile::open(segment, &bytes)?.slot(*slot)?;
+            Some(u64::from(segment) << 32 | u64::from(row.frame))
+        })?,
     };
     let (_, payload) = wal.read_cold(Lsn(lsn)).ok()?;
     let header = EntryHeader::decode(&payload)?;

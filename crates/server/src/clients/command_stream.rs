@@ -28,6 +28,10 @@ pub(crate) async fn serve(
     desk.close_commands(id);
 }
 
+/// Replies that may be due before no more is read: twice what a producer may
+/// have in flight.
+const OWED_MAX: u64 = 8_192;
+
 /// Replies that are due.
 #[derive(Default)]
 struct Owed {
@@ -60,6 +64,10 @@ async fn read(desk: &Desk, id: StreamId, first: Frame, mut receiver: FrameReceiv
         }
         desk.ring();
         desk.room().await;
+        // A client that does not read its replies gets no further.
+        while owed.count.get() > OWED_MAX {
+            owed.settled.notified().await;
+        }
         match receiver.next().await {
             Ok(Some(frame)) => next = Some(frame),
             Ok(None) => {
@@ -100,8 +108,6 @@ async fn write(outbox: &Outbox<CommandReply>, mut sender: FrameSender, owed: &Ow
             return;
         }
         owed.count.set(owed.count.get() - count);
-        if owed.count.get() == 0 {
-            owed.settled.notify_one();
-        }
+        owed.settled.notify_one();
     }
 }

@@ -323,7 +323,7 @@ impl Sim {
                 }
                 Effect::Reader(reader, effect) => self.reader(i, reader, effect),
                 Effect::ReadEntry(token, place) => {
-                    let entry = paxlog_store::entry_at(&running.wal, place);
+                    let entry = paxlog_store::entry_at(&running.wal, &place);
                     running.posted.push(Event::Entry(token, entry));
                 }
                 Effect::Annotate { segment, bytes } => {
