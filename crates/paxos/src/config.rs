@@ -136,10 +136,10 @@ impl Standing {
                 "The group is not formed yet: it forms once all its initial members are up, formatted, blank and reach each other."
             }
             Standing::NotMember => {
-                "The group was formed with another incarnation of this replica, whose directory and promises are lost: this one has no vote until it is readmitted by the others."
+                "The group was formed with another incarnation of this replica, whose directory and promises are lost: this one has no vote until it is readmitted by the others, which this release can't do yet; put the old directory back if it still exists."
             }
             Standing::PromiseMayBeLost => {
-                "The write-ahead log may have lost a promise this replica gave: it has no vote until it is formatted anew and readmitted by the others."
+                "The write-ahead log may have lost a promise this replica gave: it has no vote until it is readmitted by the others, which this release can't do yet; keep the directory."
             }
             Standing::Contradicted => {
                 "A value was proposed that contradicts one known here to be chosen: this replica has stopped voting; keep all directories and look for a wiped or copied one."
