@@ -454,4 +454,49 @@ mod tests {
             [Slot(3)..Slot(5), Slot(6)..Slot::MAX]
         );
     }
+
+    #[test]
+    fn checkpoints_that_cannot_be_read_are_not_taken_for_none() {
+        let ids = vec![ReplicaId(1)];
+        let paxos = paxlog_paxos::Config::new(
+            paxlog_paxos::ClusterId(1),
+            paxlog_paxos::GroupId(0),
+            ReplicaId(1),
+            paxlog_paxos::Incarnation(1),
+            ids,
+            1,
+        );
+        let config = Config {
+            paxos,
+            create_on_append: false,
+            addresses: vec![],
+        };
+        // What was below slot 7 is retired: only a checkpoint has it.
+        let header = EntryHeader {
+            slot: Slot(7),
+            ballot: Ballot::new(1, ReplicaId(1)),
+            len: 0,
+            checksum: 0,
+            chosen_prefix: Slot(7),
+            config: paxlog_paxos::ConfigNumber(0),
+        };
+        let found = Found {
+            checkpoints: vec![Bytes::new()],
+            segments: vec![FoundSegment {
+                number: 5,
+                annotation: None,
+                annotation_lost: false,
+                frames: vec![FoundFrame {
+                    lsn: 5 << 32 | 4096,
+                    header,
+                }],
+            }],
+            ..Found::default()
+        };
+        let refused = Node::recover(config, found, Now { mono: 0, wall: 0 });
+        assert!(matches!(
+            refused,
+            Err(RecoverError::NoCheckpoint { from: Slot(7), .. })
+        ));
+    }
 }

@@ -279,4 +279,22 @@ mod tests {
         let found = segments.retirable(Slot(20), Slot(10), members, |_| false);
         assert_eq!((found.below, found.waits_for), (Some(4), None));
     }
+
+    #[test]
+    fn a_segment_whose_idx_file_is_lost_gets_no_other_and_stays() {
+        let mut segments = Segments::default();
+        segments.note_frame(lsn(1), Slot(0));
+        segments.note_pinned(1);
+        segments.note_frame(lsn(2), Slot(1));
+        segments.note_open(5);
+        assert_eq!(
+            segments.to_annotate(Slot(9)).map(|(number, _)| number),
+            Some(2),
+            "the next one goes on"
+        );
+        segments.annotated(2);
+        segments.give_up_next();
+        let found = segments.retirable(Slot(20), Slot(20), Slot(20), |_| false);
+        assert_eq!(found.below, None);
+    }
 }
