@@ -51,8 +51,9 @@ impl Node {
                     // replica differ from the others.
                     self.stop(
                         format!(
-                            "slot {slot} is chosen, but its frame can't be read from the write-ahead log: restart this \
-                             replica, so that it checks its disk and fetches what is damaged from the others"
+                            "slot {slot} is chosen, but its frame can't be read from the write-ahead log: check \
+                             the disk and restart this replica; if it stops here again, its copy is damaged, which \
+                             this release can't repair, and the others go on without it"
                         ),
                         fx,
                     );
