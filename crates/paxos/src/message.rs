@@ -161,15 +161,22 @@ pub struct Leading {
 
 /// Are you formatted and blank? From the lowest-numbered initial member, itself blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormAsk {}
+pub struct FormAsk {
+    /// The number of this round of questions: no other round has it, whoever asks. Not 0.
+    pub round: u64,
+}
 
 /// What a replica without a list is; also sent to a formed replica that speaks to one without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormAnswer {
     /// To whom it is said: an answer given to an earlier incarnation is not an answer.
     pub asker: Incarnation,
+    /// The round that it answers; 0 when it was not asked.
+    pub round: u64,
     /// The directory holds no state, and no list.
     pub blank: bool,
+    /// The number under which it is said, to be repeated with the list; 0 if not blank.
+    pub statement: u64,
 }
 
 /// The list of the group's first members, durable at the sender.
@@ -177,6 +184,9 @@ pub struct FormAnswer {
 pub struct Form {
     /// In order of id.
     pub members: Vec<Member>,
+    /// The newest number under which the receiver told the sender that it is blank (a question's round is
+    /// one): so it is seen that the sender held the list after that.
+    pub statement: u64,
 }
 
 /// Phase 1 for every slot from `first` on.

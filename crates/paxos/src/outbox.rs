@@ -28,7 +28,7 @@ impl Outbox {
                 config: config.config,
                 from: config.id,
                 incarnation: config.incarnation,
-                message: Message::FormAsk(crate::message::FormAsk {}),
+                message: Message::FormAsk(crate::message::FormAsk { round: 0 }),
             },
             last: PersistId(0),
             durable: PersistId(0),

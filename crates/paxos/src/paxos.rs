@@ -134,7 +134,7 @@ impl Paxos {
         let forming = match &members {
             Some(members) if members.contains(me.id, me.incarnation) => Forming::Formed,
             Some(_) => Forming::LeftOut,
-            None => Forming::new(recovered.blank),
+            None => Forming::new(recovered.blank, life),
         };
         if let Some(members) = &members {
             peers.set(members.others());
@@ -197,27 +197,27 @@ impl Paxos {
             incarnation,
         };
         match message {
-            Message::FormAsk(_) => {
-                let answer = self.forming.on_ask(from, incarnation);
+            Message::FormAsk(ask) => {
+                let answer = self.forming.on_ask(sender, &ask);
                 self.out.send(from, answer, fx);
-                self.offer_list(from, fx);
+                self.offer_list(from, ask.round, fx);
             }
             Message::FormAnswer(answer) => {
-                self.forming
-                    .on_answer(&self.config, from, incarnation, &answer);
-                self.offer_list(from, fx);
+                if answer.blank && answer.asker == self.config.incarnation {
+                    self.offer_list(from, answer.statement, fx);
+                }
+                if self.forming.on_answer(&self.config, sender, &answer) {
+                    self.ask_all(fx);
+                }
                 self.adopt_own_list(fx);
             }
-            Message::Form(form) => {
-                match self.forming.on_form(&self.config, from, incarnation, form) {
-                    Todo::Adopt(members) => self.adopt(members, fx),
-                    Todo::Nothing => {}
-                }
-            }
+            Message::Form(form) => match self.forming.on_form(&self.config, sender, form) {
+                Todo::Adopt(members) => self.adopt(members, BTreeMap::new(), fx),
+                Todo::Nothing => {}
+            },
             _ if !matches!(self.forming, Forming::Formed) => {
                 // A member speaks: its list is what is wanted here.
-                if matches!(self.forming, Forming::Blank { .. }) {
-                    let blank = self.forming.answer_to_member(from, incarnation);
+                if let Some(blank) = self.forming.answer_to_member(sender) {
                     self.out.send(from, blank, fx);
                 }
             }
@@ -261,16 +261,7 @@ impl Paxos {
                 self.begin_round(now, fx);
             } else {
                 self.adopt_own_list(fx);
-                if let Some(question) = self.forming.question(&self.config) {
-                    for &id in self
-                        .config
-                        .initial_members
-                        .iter()
-                        .filter(|&&id| id != self.config.id)
-                    {
-                        self.out.send(id, question.clone(), fx);
-                    }
-                }
+                self.ask_all(fx);
             }
         }
         if self.tell_at().is_some_and(|at| now >= at) {
@@ -518,30 +509,55 @@ impl Paxos {
         }));
     }
 
-    /// Sends the list to somebody without one.
-    fn offer_list(&mut self, to: ReplicaId, fx: &mut Effects) {
+    /// Sends the list to somebody without one, who said so under this number.
+    fn offer_list(&mut self, to: ReplicaId, statement: u64, fx: &mut Effects) {
         if matches!(self.forming, Forming::Formed)
             && let Some(members) = &self.members
         {
             let members = members.list().to_vec();
-            self.out.send(to, Message::Form(Form { members }), fx);
+            let form = Form { members, statement };
+            self.out.send(to, Message::Form(form), fx);
+        }
+    }
+
+    /// Asks the other initial members whether they are blank, if that is this replica's part.
+    fn ask_all(&mut self, fx: &mut Effects) {
+        let Some(question) = self.forming.question(&self.config) else {
+            return;
+        };
+        for &id in &self.config.initial_members {
+            if id != self.config.id {
+                self.out.send(id, question.clone(), fx);
+            }
         }
     }
 
     fn adopt_own_list(&mut self, fx: &mut Effects) {
-        if let Some(members) = self.forming.list(&self.config) {
-            self.adopt(members, fx);
+        if let Some((members, statements)) = self.forming.list(&self.config) {
+            self.adopt(members, statements, fx);
         }
     }
 
-    fn adopt(&mut self, members: Vec<Member>, fx: &mut Effects) {
+    fn adopt(
+        &mut self,
+        members: Vec<Member>,
+        statements: BTreeMap<ReplicaId, u64>,
+        fx: &mut Effects,
+    ) {
         let persist = self.acceptor.set_formed(members.clone(), &mut self.out, fx);
-        self.forming = Forming::Adopting { members, persist };
+        self.forming = Forming::Adopting {
+            members,
+            persist,
+            statements,
+        };
     }
 
     fn become_formed(&mut self, now: Nanos, fx: &mut Effects) {
-        let Forming::Adopting { members, .. } =
-            std::mem::replace(&mut self.forming, Forming::Formed)
+        let Forming::Adopting {
+            members,
+            statements,
+            ..
+        } = std::mem::replace(&mut self.forming, Forming::Formed)
         else {
             return;
         };
@@ -554,8 +570,8 @@ impl Paxos {
         } else {
             now + 2 * self.config.heartbeat_ns
         };
-        for id in others {
-            self.offer_list(id, fx);
+        for (id, statement) in statements {
+            self.offer_list(id, statement, fx);
         }
         self.next_round_at = now;
     }

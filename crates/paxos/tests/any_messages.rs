@@ -142,15 +142,17 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (ballot(), 0u64..4).prop_map(|(ballot, round)| Message::Confirm(Confirm { ballot, round })),
         1 => (ballot(), 0u64..4).prop_map(|(ballot, round)| Message::Confirmed(Confirmed { ballot, round })),
         1 => (ballot(), slot()).prop_map(|(ballot, chosen)| Message::HandOver(HandOver { ballot, chosen })),
-        1 => Just(Message::FormAsk(FormAsk {})),
-        1 => any::<bool>().prop_map(|blank| Message::FormAnswer(FormAnswer { asker: Incarnation(1), blank })),
-        1 => members.prop_map(|(all, mine)| {
+        1 => (0..3u64).prop_map(|round| Message::FormAsk(FormAsk { round })),
+        1 => (any::<bool>(), 0..3u64, 0..3u64).prop_map(|(blank, round, statement)| {
+            Message::FormAnswer(FormAnswer { asker: Incarnation(1), round, blank, statement })
+        }),
+        1 => (members, 0..3u64).prop_map(|((all, mine), statement)| {
             let count = if all { 3 } else { 2 };
             let members = (1..=count).map(|id| Member {
                 id: ReplicaId(id),
                 incarnation: Incarnation(if id == 1 && !mine { 99 } else { u128::from(id) }),
             });
-            Message::Form(Form { members: members.collect() })
+            Message::Form(Form { members: members.collect(), statement })
         }),
     ]
 }
@@ -228,9 +230,16 @@ fn run(formed: bool, events: Vec<Event>) {
     let mut fx = Effects::new();
     let (mut now, mut last, mut next) = (0, PersistId(0), Slot(0));
     let mut reads = Vec::new();
+    let mut asked = 0;
     for event in events {
         match event {
-            Event::Message(from, message) => {
+            Event::Message(from, mut message) => {
+                // Most numbers of forming are drawn by the machine: two of three are what it wants.
+                match &mut message {
+                    Message::FormAnswer(answer) if answer.round > 0 => answer.round = asked,
+                    Message::Form(form) if form.statement > 0 => form.statement = asked,
+                    _ => {}
+                }
                 let envelope = Envelope {
                     cluster: ClusterId(1),
                     group: GroupId(1),
@@ -276,7 +285,12 @@ fn run(formed: bool, events: Vec<Event>) {
                     next = next.next();
                 }
                 Effect::ReadValue { id, .. } => reads.push(id),
-                Effect::Send { to, .. } => assert_ne!(to, ReplicaId(1)),
+                Effect::Send { to, message } => {
+                    assert_ne!(to, ReplicaId(1));
+                    if let Message::FormAsk(ask) = &message.message {
+                        asked = ask.round;
+                    }
+                }
                 Effect::Role(_) | Effect::ReadReady { .. } | Effect::ReadFailed { .. } => {}
             }
         }

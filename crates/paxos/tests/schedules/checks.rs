@@ -30,7 +30,12 @@ pub(crate) struct Checks {
 
 impl Checks {
     /// A replica made a list its own.
-    pub(crate) fn formed(&mut self, incarnation: Incarnation, list: &[Member]) {
+    pub(crate) fn formed(
+        &mut self,
+        incarnation: Incarnation,
+        list: &[Member],
+        alive: &[Incarnation],
+    ) {
         assert!(
             list.iter().any(|m| m.incarnation == incarnation),
             "adopted a list that does not name it"
@@ -48,6 +53,11 @@ impl Checks {
             .iter()
             .filter(|(list, who)| who.len() > list.len() / 2);
         assert!(elected.count() <= 1, "a group was formed twice");
+        let held = self
+            .lists
+            .iter()
+            .filter(|(_, who)| who.iter().any(|w| alive.contains(w)));
+        assert!(held.count() <= 1, "two lists are held at the same time");
         for (at, (_, who)) in self.lists.iter().enumerate() {
             for (_, others) in &self.lists[at + 1..] {
                 assert!(

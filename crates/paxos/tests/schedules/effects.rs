@@ -221,6 +221,7 @@ impl World {
     }
 
     pub(crate) fn make_durable(&mut self, at: usize, upto: usize) {
+        let alive: Vec<_> = self.replicas.iter().map(|r| r.incarnation).collect();
         let r = &mut self.replicas[at];
         let members = r.paxos.as_ref().map_or(&[][..], |p| p.members());
         let mut list = members.to_vec();
@@ -229,7 +230,7 @@ impl World {
             match &frame.what {
                 What::State { formed } => {
                     if let Some(formed) = formed {
-                        self.checks.formed(r.incarnation, formed);
+                        self.checks.formed(r.incarnation, formed, &alive);
                         list.clone_from(formed);
                     }
                 }

@@ -54,6 +54,9 @@ fn seeds_that_once_failed_pass() {
     // All that the leader had to send had come before its followers promised a higher ballot to somebody
     // who is cut off: it sent nothing, nobody refused, and it led without ever being followed.
     schedule(748_737_954_149_549);
+    // The replica that makes the list lost its disk after it had sent one; that list came late, to replicas
+    // that had told its next incarnation that they are blank, and it went on without a group.
+    schedule(748_737_955_048_857);
 }
 
 #[test]

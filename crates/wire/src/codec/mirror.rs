@@ -140,9 +140,9 @@ structs! {
     }
     Echo { life, round, held_ns }
     Leading { ballot, first, chosen }
-    FormAsk {}
-    FormAnswer { asker, blank }
-    Form { members }
+    FormAsk { round }
+    FormAnswer { asker, round, blank, statement }
+    Form { members, statement }
     Prepare { ballot, first }
     Promise { ballot, chosen_below, chosen_prefix, slots, unknown }
     PromisedSlot { slot, ballot, len, checksum }

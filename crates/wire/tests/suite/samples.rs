@@ -599,13 +599,16 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
     let reply = |answer| Message::FetchReply(FetchReply { id: 6, answer });
     let samples = vec![
         Message::Heartbeat(heartbeat.into()),
-        Message::FormAsk(FormAsk {}),
+        Message::FormAsk(FormAsk { round: 5 }),
         Message::FormAnswer(FormAnswer {
             asker: Incarnation(99),
+            round: 5,
             blank: true,
+            statement: 6,
         }),
         Message::Form(Form {
             members: vec![member(1, 99), member(2, 98)],
+            statement: 6,
         }),
         Message::Prepare(Prepare {
             ballot,
