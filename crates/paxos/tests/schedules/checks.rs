@@ -24,6 +24,8 @@ pub(crate) struct Checks {
     free: BTreeMap<Ballot, Slot>,
     /// Lists ever made durable, and who did.
     lists: Vec<(Vec<Member>, Vec<Incarnation>)>,
+    /// More disks may be lost than any group survives.
+    pub(crate) majority_lost: bool,
     /// The highest index that any client has been told: acknowledged or read.
     pub(crate) told: Slot,
 }
@@ -52,12 +54,19 @@ impl Checks {
             .lists
             .iter()
             .filter(|(list, who)| who.len() > list.len() / 2);
-        assert!(elected.count() <= 1, "a group was formed twice");
+        assert!(
+            elected.count() <= 1 || self.majority_lost,
+            "a group was formed twice"
+        );
         let held = self
             .lists
             .iter()
             .filter(|(_, who)| who.iter().any(|w| alive.contains(w)));
-        assert!(held.count() <= 1, "two lists are held at the same time");
+        assert!(
+            held.count() <= 1,
+            "two lists are held at the same time: {:?} of {alive:?}",
+            self.lists
+        );
         for (at, (_, who)) in self.lists.iter().enumerate() {
             for (_, others) in &self.lists[at + 1..] {
                 assert!(
@@ -66,6 +75,11 @@ impl Checks {
                 );
             }
         }
+    }
+
+    /// Whether a Prepare ever left.
+    pub(crate) fn somebody_stood(&self) -> bool {
+        !self.prepared.is_empty()
     }
 
     /// A ballot's Prepare leaves.

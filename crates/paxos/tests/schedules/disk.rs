@@ -66,6 +66,16 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// The durable list.
+    pub(crate) fn formed(&self) -> Option<&[Member]> {
+        let durable = self.frames[..self.durable].iter().rev();
+        let mut lists = durable.filter_map(|frame| match &frame.what {
+            What::State { formed } => formed.as_deref(),
+            What::Accepted { .. } => None,
+        });
+        lists.next()
+    }
+
     pub(crate) fn append(&mut self, what: Persist, under: Ballot) {
         let frame = match what {
             Persist::Accepted {

@@ -260,6 +260,9 @@ impl World {
         let copies = 1 + u64::from(self.rng.chance(self.plan.repeat_percent));
         for _ in 0..copies {
             let mut after = MS / 20 + self.rng.exponential(self.plan.delay_mean);
+            if self.plan.stragglers && self.rng.chance(5) {
+                after += self.rng.below(500) * MS;
+            }
             if !self.healed {
                 after += self.clog[at][to].saturating_sub(self.now);
             }

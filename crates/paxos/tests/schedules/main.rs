@@ -9,6 +9,7 @@ mod checks;
 mod disk;
 mod effects;
 mod faults;
+mod forming;
 mod partitions;
 mod plan;
 mod recovery;

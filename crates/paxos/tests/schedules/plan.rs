@@ -12,6 +12,8 @@ pub(crate) struct Plan {
     pub(crate) replicas: usize,
     /// Any order within a stream, and no word of broken links.
     pub(crate) loose: bool,
+    /// Now and then a message comes very late.
+    pub(crate) stragglers: bool,
     pub(crate) loss_percent: u64,
     pub(crate) repeat_percent: u64,
     pub(crate) delay_mean: u64,
@@ -47,6 +49,7 @@ impl Plan {
         Plan {
             replicas,
             loose: rng.chance(50),
+            stragglers: false,
             loss_percent: if rng.chance(50) { rng.below(30) } else { 0 },
             repeat_percent: if rng.chance(50) { rng.below(40) } else { 0 },
             delay_mean: [MS / 10, MS, 4 * MS, 20 * MS][rng.below(4) as usize],
@@ -76,6 +79,7 @@ impl Plan {
         Plan {
             replicas,
             loose: false,
+            stragglers: false,
             loss_percent: 0,
             repeat_percent: 0,
             delay_mean: MS / 5,
