@@ -1,6 +1,6 @@
 //! Phase 1: standing, promising, and taking over from what a quorum promised.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::effect::{Effect, Effects};
 use crate::leader::{Backlog, Leader};
@@ -252,6 +252,7 @@ impl Paxos {
                 want,
                 value,
                 holders: holders.map(|(&id, _)| id).collect(),
+                denied: BTreeSet::new(),
                 asked: 0,
                 asked_at: None,
             });

@@ -122,6 +122,8 @@ pub(crate) struct Backlog {
     pub(crate) value: Option<Value>,
     /// Who said that they hold it, this replica perhaps among them.
     pub(crate) holders: Vec<ReplicaId>,
+    /// Who said that it does not hold it, or can't read it.
+    pub(crate) denied: BTreeSet<ReplicaId>,
     pub(crate) asked: usize,
     pub(crate) asked_at: Option<Nanos>,
 }

@@ -171,7 +171,10 @@ impl Paxos {
                 value,
             } => {
                 self.counters.takeover_fetched += 1;
-                self.backlog_value(now, (slot, ballot), Some(value), fx)
+                self.backlog_value(now, from, (slot, ballot), value, fx)
+            }
+            FetchAnswer::Absent { slot, ballot } => {
+                self.backlog_denied(now, from, (slot, ballot), fx)
             }
             FetchAnswer::End { .. } => {
                 let Some(asked) = &self.learner.asked else {

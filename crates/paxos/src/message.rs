@@ -343,6 +343,14 @@ pub enum FetchAnswer {
         /// The value.
         value: Value,
     },
+    /// The sender holds no value accepted in this slot and ballot, or can't read it: a takeover must do
+    /// without it, if nobody else has it.
+    Absent {
+        /// The slot.
+        slot: Slot,
+        /// The ballot that was asked for.
+        ballot: Ballot,
+    },
     /// The range is answered up to here (exclusive); ask again for more.
     End {
         /// The first slot not answered.

@@ -258,6 +258,7 @@ impl Paxos {
                 .filter(|&id| id != me)
                 .collect();
             from.extend(members.others().filter(|id| !item.holders.contains(id)));
+            from.retain(|id| !item.denied.contains(id));
             if from.is_empty() {
                 continue;
             }
@@ -295,20 +296,49 @@ impl Paxos {
         let others = leader.progress.len();
         leader.backlog.iter().any(|item| {
             let lacks = item.value.is_none() && item.asked > 0;
+            let me = self.config.id;
             let gone = !item
                 .holders
                 .iter()
-                .any(|&id| id == self.config.id || self.peers.heard(id, now));
-            lacks && (gone || item.asked >= others * GIVE_UP_ROUNDS)
+                .any(|&id| id == me || self.peers.heard(id, now));
+            let mine = item.holders.contains(&me) && !item.denied.contains(&me);
+            let denied = !mine
+                && leader
+                    .progress
+                    .keys()
+                    .all(|id| item.denied.contains(id) || !self.peers.heard(*id, now));
+            lacks && (gone || denied || item.asked >= others * GIVE_UP_ROUNDS)
         })
+    }
+
+    /// Somebody does not hold a value of the backlog: the next is asked at once.
+    pub(crate) fn backlog_denied(
+        &mut self,
+        now: Nanos,
+        from: ReplicaId,
+        (slot, ballot): (Slot, Ballot),
+        fx: &mut Effects,
+    ) {
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let item = leader.backlog.iter_mut().find(|item| item.slot == slot);
+        if let Some(item) = item
+            && item.want.is_some_and(|want| want.ballot == ballot)
+            && item.denied.insert(from)
+        {
+            item.asked_at = None;
+            self.ask_backlog(now, fx);
+        }
     }
 
     /// A value of the backlog came, from the own log or from a holder.
     pub(crate) fn backlog_value(
         &mut self,
         now: Nanos,
+        from: ReplicaId,
         (slot, ballot): (Slot, Ballot),
-        value: Option<Value>,
+        value: Value,
         fx: &mut Effects,
     ) {
         let Post::Leader(leader) = &mut self.post else {
@@ -317,19 +347,15 @@ impl Paxos {
         let Some(item) = leader.backlog.iter_mut().find(|item| item.slot == slot) else {
             return;
         };
-        match (value, item.want) {
-            (Some(value), Some(want))
+        match item.want {
+            Some(want)
                 if (want.ballot, want.len, want.checksum)
                     == (ballot, value.len(), value.checksum()) =>
             {
                 item.value = Some(value);
+                self.take_over(now, fx);
             }
-            _ => item.asked_at = None,
-        }
-        if item.value.is_some() {
-            self.take_over(now, fx);
-        } else {
-            self.ask_backlog(now, fx);
+            _ => self.backlog_denied(now, from, (slot, ballot), fx),
         }
     }
 

@@ -95,7 +95,10 @@ impl Paxos {
                         self.read(slot, held, purpose, fx);
                     }
                 }
-                _ => {}
+                _ => {
+                    let answer = FetchAnswer::Absent { slot, ballot };
+                    self.reply(from, fetch.id, answer, fx);
+                }
             },
         }
     }
@@ -167,10 +170,14 @@ impl Paxos {
         match purpose {
             ReadFor::Feed { peer, slot } => self.feed_read(now, read, (peer, slot), value, fx),
             ReadFor::TakeOver { slot, ballot } => {
-                if value.is_none() {
-                    self.acceptor.lose_value(slot, ballot);
+                let me = self.config.id;
+                match value {
+                    Some(value) => self.backlog_value(now, me, (slot, ballot), value, fx),
+                    None => {
+                        self.acceptor.lose_value(slot, ballot);
+                        self.backlog_denied(now, me, (slot, ballot), fx);
+                    }
                 }
-                self.backlog_value(now, (slot, ballot), value, fx);
             }
             ReadFor::Accepted {
                 peer,
@@ -178,21 +185,18 @@ impl Paxos {
                 slot,
                 ballot,
             } => {
-                if value.is_none() {
-                    self.acceptor.lose_value(slot, ballot);
-                }
-                if let Some(value) = value {
-                    self.reply(
-                        peer,
-                        id,
-                        FetchAnswer::Accepted {
-                            slot,
-                            ballot,
-                            value,
-                        },
-                        fx,
-                    );
-                }
+                let answer = match value {
+                    Some(value) => FetchAnswer::Accepted {
+                        slot,
+                        ballot,
+                        value,
+                    },
+                    None => {
+                        self.acceptor.lose_value(slot, ballot);
+                        FetchAnswer::Absent { slot, ballot }
+                    }
+                };
+                self.reply(peer, id, answer, fx);
             }
             ReadFor::Chosen {
                 peer,

@@ -138,6 +138,7 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (slot(), ballot()).prop_map(|(slot, ballot)| Message::Fetch(Fetch { id: 1, what: FetchWhat::Accepted { slot, ballot } })),
         3 => asked().prop_map(|(id, ballot, slot, value)| Message::FetchReply(FetchReply { id, answer: FetchAnswer::Chosen { slot, ballot, value } })),
         1 => asked().prop_map(|(id, ballot, slot, value)| Message::FetchReply(FetchReply { id, answer: FetchAnswer::Accepted { slot, ballot, value } })),
+        1 => (slot(), ballot()).prop_map(|(slot, ballot)| Message::FetchReply(FetchReply { id: 1, answer: FetchAnswer::Absent { slot, ballot } })),
         1 => (0u64..4, slot(), slot()).prop_map(|(id, next, chosen_below)| Message::FetchReply(FetchReply { id, answer: FetchAnswer::End { next, chosen_below } })),
         1 => (ballot(), 0u64..4).prop_map(|(ballot, round)| Message::Confirm(Confirm { ballot, round })),
         1 => (ballot(), 0u64..4).prop_map(|(ballot, round)| Message::Confirmed(Confirmed { ballot, round })),

@@ -86,6 +86,7 @@ fn describe(message: &Message) -> String {
                 value,
             } => format!("accepted slot {slot} {ballot} {}", text(value)),
             FetchAnswer::End { next, .. } => format!("end at {next}"),
+            FetchAnswer::Absent { slot, ballot } => format!("absent slot {slot} {ballot}"),
         },
         Message::Confirm(m) => format!("Confirm {} round {}", m.ballot, m.round),
         Message::Confirmed(m) => format!("Confirmed {} round {}", m.ballot, m.round),

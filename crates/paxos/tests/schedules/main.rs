@@ -58,6 +58,9 @@ fn seeds_that_once_failed_pass() {
     // The replica that makes the list lost its disk after it had sent one; that list came late, to replicas
     // that had told its next incarnation that they are blank, and it went on without a group.
     schedule(748_737_955_048_857);
+    // Whoever promised a value lost it in a crash; the leader asked five replicas for it, again and again,
+    // before it did without.
+    schedule(748_737_954_129_628);
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) fn value_of(message: &Message) -> Option<&Value> {
             ..
         }) => Some(value),
         Message::FetchReply(FetchReply {
-            answer: FetchAnswer::End { .. },
+            answer: FetchAnswer::End { .. } | FetchAnswer::Absent { .. },
             ..
         })
         | Message::Heartbeat(_)
@@ -307,5 +307,6 @@ variants! { FetchWhat {
 variants! { FetchAnswer {
     0 => Chosen { slot, ballot, value },
     1 => Accepted { slot, ballot, value },
-    2 => End { next, chosen_below }
+    2 => End { next, chosen_below },
+    3 => Absent { slot, ballot }
 } }

@@ -654,6 +654,10 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
             next: Slot(9),
             chosen_below: Slot(2),
         }),
+        reply(FetchAnswer::Absent {
+            slot: Slot(9),
+            ballot: older,
+        }),
         Message::Confirm(Confirm { ballot, round: 12 }),
         Message::Confirmed(Confirmed { ballot, round: 12 }),
         Message::HandOver(HandOver {
@@ -695,6 +699,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
             FetchAnswer::Chosen { .. } => "envelope.fetch_reply_chosen",
             FetchAnswer::Accepted { .. } => "envelope.fetch_reply_accepted",
             FetchAnswer::End { .. } => "envelope.fetch_reply_end",
+            FetchAnswer::Absent { .. } => "envelope.fetch_reply_absent",
         },
         Message::Confirm(_) => "envelope.confirm",
         Message::Confirmed(_) => "envelope.confirmed",
