@@ -42,9 +42,7 @@ impl Node {
         fx: &mut Effects,
     ) {
         let append = matches!(request.command, CommandBody::Append { .. });
-        if resume {
-            self.commands.resume(stream);
-        }
+        let refusal = self.commands.came(stream, resume).cloned();
         let waiting = Waiting {
             stream,
             request: request.request,
@@ -54,8 +52,7 @@ impl Node {
                 .mono
                 .saturating_add(u64::from(request.deadline_ms) * 1_000_000),
         };
-        if append && let Some(refusal) = self.commands.refusal(stream) {
-            let refusal = refusal.clone();
+        if append && let Some(refusal) = refusal {
             self.counters.refused += 1;
             fx.push(Effect::Reply(
                 stream,
@@ -330,23 +327,13 @@ impl Node {
         let mut builder = ValueBuilder::default();
         let mut waiting = Vec::new();
         let mut room = None;
-        // Streams on which an append has expired just now: what came behind it must not overtake it.
-        let mut broken: Vec<StreamId> = Vec::new();
-        while let Some(queued) = self.commands.pop_fitting(room) {
-            let late = queued.waiting.deadline <= now.mono;
-            if late || (queued.waiting.append && broken.contains(&queued.waiting.stream)) {
-                let why = match late {
-                    true => "the deadline passed before this was proposed",
-                    false => "an append before it was not proposed in time",
-                };
-                broken.push(queued.waiting.stream);
-                self.refuse(
-                    queued.waiting,
-                    WireError::new(Code::DeadlineExceeded, why),
-                    fx,
-                );
-                continue;
+        loop {
+            if self.commands.next_is_late(now.mono) {
+                self.refuse_expired(now, fx);
             }
+            let Some(queued) = self.commands.pop_fitting(room) else {
+                break;
+            };
             builder.push(&queued.command, queued.batch);
             waiting.push(queued.waiting);
             // Commands without a batch have a length too: a value must fit a frame of the log and of the wire.
@@ -358,18 +345,23 @@ impl Node {
         (!builder.is_empty()).then(|| (builder.close(now.wall), waiting))
     }
 
+    /// Refuses what waited too long for a value, and what may not overtake it.
+    fn refuse_expired(&mut self, now: Now, fx: &mut Effects) {
+        for waiting in self.commands.take_expired_queued(now.mono) {
+            let why = match waiting.deadline <= now.mono {
+                true => "the deadline passed before this was proposed",
+                false => "an append before it was not proposed in time",
+            };
+            self.refuse(waiting, WireError::new(Code::DeadlineExceeded, why), fx);
+        }
+    }
+
     pub(crate) fn sweep(&mut self, now: Now, fx: &mut Effects) {
         if now.mono < self.next_sweep {
             return;
         }
         self.next_sweep = now.mono + SWEEP_NS;
-        for waiting in self.commands.take_expired_queued(now.mono) {
-            let error = WireError::new(
-                Code::DeadlineExceeded,
-                "the deadline passed before this was proposed",
-            );
-            self.refuse(waiting, error, fx);
-        }
+        self.refuse_expired(now, fx);
         // What was queued just before the majority was lost: known not to be applied, and told in time.
         if !self.commands.queue_is_empty()
             && matches!(self.paxos.role(), Role::Leader { .. })

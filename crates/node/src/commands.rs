@@ -1,7 +1,7 @@
 //! Commands between their admission and their answer: the queue of those that
 //! wait for a value, and those that are proposed and wait for their slot.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use paxlog_log::Command;
@@ -52,31 +52,35 @@ pub(crate) struct Commands {
     held: Option<(Value, Vec<Waiting>)>,
     /// In the order of slots.
     proposed: VecDeque<Proposed>,
-    /// Streams that were refused an append, with the refusal that everything
-    /// behind it gets, until the client resumes.
-    refusing: BTreeMap<StreamId, WireError>,
+    /// The open streams that brought a command; those that were refused an
+    /// append with the refusal that everything behind it gets, until the client
+    /// resumes.
+    streams: BTreeMap<StreamId, Option<WireError>>,
 }
 
 impl Commands {
-    /// The refusal that everything on this stream gets.
-    pub(crate) fn refusal(&self, stream: StreamId) -> Option<&WireError> {
-        self.refusing.get(&stream)
+    /// A command came on this stream. With `resume` the client goes on from
+    /// here after a refusal. Gives the refusal that every append on it gets.
+    pub(crate) fn came(&mut self, stream: StreamId, resume: bool) -> Option<&WireError> {
+        let refusal = self.streams.entry(stream).or_default();
+        if resume {
+            *refusal = None;
+        }
+        refusal.as_ref()
     }
 
-    /// Refuses everything on this stream from here on.
+    /// Refuses everything on this stream from here on. Nothing is kept for a
+    /// stream that was closed meanwhile.
     pub(crate) fn refuse(&mut self, stream: StreamId, error: WireError) {
-        self.refusing.entry(stream).or_insert(error);
-    }
-
-    /// The client goes on from what it sends now.
-    pub(crate) fn resume(&mut self, stream: StreamId) {
-        self.refusing.remove(&stream);
+        if let Some(refusal) = self.streams.get_mut(&stream) {
+            refusal.get_or_insert(error);
+        }
     }
 
     /// Nobody waits on this stream any more. What was admitted goes on: it may
     /// be applied, and its numbering makes a repetition harmless.
     pub(crate) fn close(&mut self, stream: StreamId) {
-        self.refusing.remove(&stream);
+        self.streams.remove(&stream);
     }
 
     /// Puts an admitted command in the queue.
@@ -173,7 +177,14 @@ impl Commands {
             .collect()
     }
 
-    /// Takes out of the queue what nobody waits for any longer; it was not
+    /// Whether the next command to go into a value has waited too long.
+    pub(crate) fn next_is_late(&self, now: u64) -> bool {
+        let next = self.queue.front();
+        next.is_some_and(|queued| queued.waiting.deadline <= now)
+    }
+
+    /// Takes out of the queue what nobody waits for any longer, and the appends
+    /// behind it on the same streams: they must not overtake it. None of it was
     /// proposed.
     pub(crate) fn take_expired_queued(&mut self, now: u64) -> Vec<Waiting> {
         if self
@@ -183,16 +194,15 @@ impl Commands {
         {
             return Vec::new();
         }
-        // Behind an expired append on a stream nothing of that stream may stay: order would break.
         let mut expired = Vec::new();
-        let mut broken = BTreeMap::new();
+        let mut broken = BTreeSet::new();
         let mut bytes = 0;
         self.queue.retain(|queued| {
             let waiting = queued.waiting;
             let gone =
-                waiting.deadline <= now || (waiting.append && broken.contains_key(&waiting.stream));
+                waiting.deadline <= now || (waiting.append && broken.contains(&waiting.stream));
             if gone {
-                broken.insert(waiting.stream, ());
+                broken.insert(waiting.stream);
                 expired.push(waiting);
             } else {
                 bytes += queued.command.batch_bytes() as usize;
@@ -218,5 +228,68 @@ impl Commands {
     /// Whether anything is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue_is_empty() && self.proposed.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paxlog_log::{Body, LogId};
+    use paxlog_wire::Code;
+
+    use super::*;
+
+    fn append(stream: u64, request: u64, deadline: u64) -> Queued {
+        Queued {
+            waiting: Waiting {
+                stream: StreamId(stream),
+                request,
+                append: true,
+                since: 0,
+                deadline,
+            },
+            command: Command {
+                origin: None,
+                body: Body::Append {
+                    log: LogId(1),
+                    records: 1,
+                    bytes: 100,
+                },
+            },
+            batch: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_behind_an_expired_append_goes_with_it_and_other_streams_stay() {
+        let mut commands = Commands::default();
+        for queued in [
+            append(1, 1, 50),
+            append(2, 1, 90),
+            append(1, 2, 90),
+            append(1, 3, 90),
+        ] {
+            commands.push(queued);
+        }
+        assert!(!commands.next_is_late(49) && commands.next_is_late(50));
+        let gone = commands.take_expired_queued(50);
+        let gone: Vec<(u64, u64)> = gone.iter().map(|w| (w.stream.0, w.request)).collect();
+        assert_eq!(gone, [(1, 1), (1, 2), (1, 3)]);
+        assert_eq!((commands.queue_len(), commands.queue_bytes()), (1, 100));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_stream_that_was_closed_with_appends_under_way() {
+        let mut commands = Commands::default();
+        let error = || WireError::new(Code::Unavailable, "no");
+        let (one, two) = (StreamId(1), StreamId(2));
+        assert_eq!(commands.came(one, false), None);
+        assert_eq!(commands.came(two, false), None);
+        commands.refuse(two, error());
+        assert_eq!(commands.came(two, false), Some(&error()));
+        assert_eq!(commands.came(two, true), None, "it resumes");
+        commands.close(one);
+        commands.refuse(one, error());
+        commands.close(two);
+        assert!(commands.streams.is_empty());
     }
 }
