@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::failure::{PeerError, var_int};
 use crate::identity::{Identity, Who};
 use crate::plane::{Plane, Tuning};
-use crate::socket::{self, BindError, Bound};
+use crate::socket::{self, BindError, Bound, BoundSocket};
 use crate::tls::{self, Expect, Objection};
 use crate::transport::{Lid, transport};
 
@@ -62,11 +62,24 @@ impl Endpoint {
         credentials: &Credentials,
         tuning: Tuning,
     ) -> Result<(Self, Acceptor), BindError> {
-        let bound = socket::bind(address, tuning.socket_bytes)?;
+        let socket = BoundSocket::bind(address, &tuning)?;
+        Self::serve_on(plane, socket, credentials, tuning)
+    }
+
+    /// As [`Endpoint::serve`], on an address that was bound before.
+    ///
+    /// # Errors
+    /// When the runtime can't take the socket.
+    pub fn serve_on(
+        plane: Plane,
+        socket: BoundSocket,
+        credentials: &Credentials,
+        tuning: Tuning,
+    ) -> Result<(Self, Acceptor), BindError> {
         let crypto = Arc::new(tls::quic_server(tls::server_config(plane, credentials)));
         let lid = Lid::new(tuning.in_flight_bytes_max);
         let config = server_config(plane, &tuning, crypto.clone(), &lid);
-        let endpoint = Self::over(plane, address, credentials, tuning, bound, Some(config))?;
+        let endpoint = Self::over(plane, credentials, tuning, socket.0, Some(config))?;
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
         tokio::spawn(accept_all(endpoint.clone(), crypto, sender));
         Ok((endpoint, Acceptor { accepted }))
@@ -82,22 +95,18 @@ impl Endpoint {
         tuning: Tuning,
     ) -> Result<Self, BindError> {
         let bound = socket::bind_any(tuning.socket_bytes)?;
-        let address = bound
-            .socket
-            .local_addr()
-            .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        Self::over(plane, address, credentials, tuning, bound, None)
+        Self::over(plane, credentials, tuning, bound, None)
     }
 
     fn over(
         plane: Plane,
-        address: SocketAddr,
         credentials: &Credentials,
         tuning: Tuning,
         bound: Bound,
         server: Option<ServerConfig>,
     ) -> Result<Self, BindError> {
         let config = endpoint_config(plane, credentials, &tuning);
+        let address = bound.address;
         let inner = quinn::Endpoint::new(config, server, bound.socket, Arc::new(TokioRuntime))
             .map_err(|source| BindError::Refused { address, source })?;
         let credentials = credentials.clone();

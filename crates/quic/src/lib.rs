@@ -35,5 +35,5 @@ pub use framed::{FrameReceiver, FrameSender, ReceiveError, SendError};
 pub use identity::{Identity, Who};
 pub use links::{LinkEvent, LinkEvents, LinkPeer, LinkStatus, Links, LinksConfig};
 pub use plane::{Plane, Tuning};
-pub use socket::BindError;
+pub use socket::{BindError, BoundSocket};
 pub use tls::Expect;

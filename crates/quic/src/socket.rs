@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::plane::Tuning;
+
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -24,8 +26,27 @@ pub enum BindError {
     },
 }
 
+/// A bound UDP socket that nothing is served on yet.
+///
+/// So that an owner can find out that a port is busy before it changes anything else.
+#[derive(Debug)]
+pub struct BoundSocket(pub(crate) Bound);
+
+impl BoundSocket {
+    /// Binds an address for [`Endpoint::serve_on`](crate::Endpoint::serve_on).
+    ///
+    /// # Errors
+    /// When the address can't be had.
+    pub fn bind(address: SocketAddr, tuning: &Tuning) -> Result<BoundSocket, BindError> {
+        bind(address, tuning.socket_bytes).map(BoundSocket)
+    }
+}
+
 /// A socket with the buffers that the kernel granted.
+#[derive(Debug)]
 pub(crate) struct Bound {
+    /// What was asked for.
+    pub(crate) address: SocketAddr,
     pub(crate) socket: UdpSocket,
     /// The receive buffer as the kernel counts it.
     pub(crate) receive_bytes: u64,
@@ -58,6 +79,7 @@ pub(crate) fn bind(address: SocketAddr, bytes: usize) -> Result<Bound, BindError
     );
     tracing::debug!(%address, asked = bytes, receive, send, "socket buffers granted");
     Ok(Bound {
+        address,
         socket: socket.into(),
         receive_bytes: receive as u64,
     })

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use paxlog_node::Node;
-use paxlog_quic::{Credentials, Endpoint, Plane, Tuning};
+use paxlog_quic::{BoundSocket, Credentials, Endpoint, Plane, Tuning};
 use paxlog_quic::{LinkPeer, Links, LinksConfig};
 use paxlog_wal::Wal;
 use paxlog_wire::Code;
@@ -31,6 +31,7 @@ const DIAL_PAUSE_MAX: Duration = Duration::from_millis(100);
 pub(crate) struct Seed {
     pub(crate) config: Config,
     pub(crate) credentials: Credentials,
+    pub(crate) sockets: Sockets,
     pub(crate) make_node: Box<dyn FnOnce(Vec<String>, Instant) -> Result<Node, StartError> + Send>,
     pub(crate) incarnation: u128,
     pub(crate) wal: Arc<Wal>,
@@ -39,6 +40,22 @@ pub(crate) struct Seed {
     pub(crate) published: Arc<Published>,
     pub(crate) stop: mpsc::UnboundedReceiver<Duration>,
     pub(crate) name: String,
+}
+
+/// The replica's UDP sockets, bound before anything on disk is touched.
+pub(crate) struct Sockets {
+    clients: BoundSocket,
+    replicas: BoundSocket,
+}
+
+impl Sockets {
+    pub(crate) fn bind(config: &Config) -> Result<Sockets, StartError> {
+        let bind = |plane, address| BoundSocket::bind(address, &Tuning::of(plane));
+        Ok(Sockets {
+            replicas: bind(Plane::Replicas, config.listen.replicas)?,
+            clients: bind(Plane::Clients, config.listen.clients)?,
+        })
+    }
 }
 
 /// The addresses that were bound.
@@ -96,6 +113,7 @@ fn assemble(seed: Seed, begin: Instant) -> Result<(Turns, Bound, [Endpoint; 2]),
     let Seed {
         config,
         credentials,
+        sockets,
         make_node,
         incarnation,
         wal,
@@ -105,20 +123,9 @@ fn assemble(seed: Seed, begin: Instant) -> Result<(Turns, Bound, [Endpoint; 2]),
         stop,
         name,
     } = seed;
-    let replica_tuning = Tuning::of(Plane::Replicas);
-    let (replicas, peers) = Endpoint::serve(
-        Plane::Replicas,
-        config.listen.replicas,
-        &credentials,
-        replica_tuning,
-    )?;
-    let client_tuning = Tuning::of(Plane::Clients);
-    let (clients, acceptor) = Endpoint::serve(
-        Plane::Clients,
-        config.listen.clients,
-        &credentials,
-        client_tuning,
-    )?;
+    let serve = |plane, socket| Endpoint::serve_on(plane, socket, &credentials, Tuning::of(plane));
+    let (replicas, peers) = serve(Plane::Replicas, sockets.replicas)?;
+    let (clients, acceptor) = serve(Plane::Clients, sockets.clients)?;
     let bound = Bound {
         clients: clients.local_address(),
         replicas: replicas.local_address(),

@@ -78,17 +78,30 @@ pub(crate) struct Http {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Http {
-    pub(crate) fn start(
-        name: &str,
-        address: SocketAddr,
-        published: &Arc<Published>,
-        metrics: PrometheusHandle,
-    ) -> Result<Http, StartError> {
+/// The bound metrics port.
+pub(crate) struct HttpPort {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl HttpPort {
+    pub(crate) fn bind(address: SocketAddr) -> Result<HttpPort, StartError> {
         let refused = |source| StartError::Http { address, source };
         let listener = TcpListener::bind(address).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
+        Ok(HttpPort { listener, address })
+    }
+}
+
+impl Http {
+    pub(crate) fn start(
+        name: &str,
+        port: HttpPort,
+        published: &Arc<Published>,
+        metrics: PrometheusHandle,
+    ) -> Result<Http, StartError> {
+        let HttpPort { listener, address } = port;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -29,6 +29,27 @@ pub(crate) fn open(
     })
 }
 
+/// Looks whether another process has the directory, before its ports are
+/// tried: that is the better thing to say.
+pub(crate) fn check_free(dir: &Path, disk: &dyn Disk) -> Result<(), StartError> {
+    match disk.lock() {
+        Ok(lock) => {
+            lock.release();
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(refused(dir, OpenError::InUse))
+        }
+        Err(source) => Err(refused(
+            dir,
+            OpenError::Io {
+                what: "locking the directory".into(),
+                source,
+            },
+        )),
+    }
+}
+
 pub(crate) fn refused(dir: &Path, error: OpenError) -> StartError {
     let dir = dir.to_owned();
     match error {

@@ -13,10 +13,10 @@ use paxlog_wal::{Disk, Identity, Options, RealDisk, Wal};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Config;
-use crate::core::{self, Bound, Seed};
+use crate::core::{self, Bound, Seed, Sockets};
 use crate::exit::{ExitReason, StartError};
 use crate::format::random_u64;
-use crate::http::{Http, Published};
+use crate::http::{Http, HttpPort, Published};
 use crate::mailbox::Mailbox;
 use crate::meter;
 use crate::open;
@@ -114,11 +114,15 @@ impl Replica {
             name: name.clone(),
             ..Options::new(identity)
         };
+        // Opening writes: it begins a segment. Whatever else can refuse the start comes before.
+        open::check_free(dir, &*disk)?;
+        let port = HttpPort::bind(config.listen.metrics)?;
+        let sockets = Sockets::bind(&config)?;
         let (wal, found) = open::open(dir, disk, options, GROUP)?;
         let wal = Arc::new(wal);
 
         let published = Arc::new(Published::new());
-        let http = Http::start(&name, config.listen.metrics, &published, metrics)?;
+        let http = Http::start(&name, port, &published, metrics)?;
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
         let node_config = config.clone();
         let seed = Seed {
@@ -127,6 +131,7 @@ impl Replica {
             }),
             config,
             credentials,
+            sockets,
             incarnation,
             wal: Arc::clone(&wal),
             mailbox,

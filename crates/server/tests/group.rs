@@ -119,6 +119,22 @@ impl Group {
     }
 }
 
+/// Names and contents of a directory's files.
+fn files(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+    let entries = std::fs::read_dir(dir).expect("there");
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let entry = entry.expect("there");
+            (
+                entry.file_name(),
+                std::fs::read(entry.path()).expect("readable"),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
+
 fn until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -182,9 +198,16 @@ fn a_directory_in_use_and_a_busy_port_are_refused() {
     let mut other = group.configs[0].clone();
     other.data_dir = group.dir.path().join("other");
     paxlog_server::format(&other).expect("formatted");
-    let refused = Replica::start(other).expect_err("the replica port is busy");
+    let before = files(&other.data_dir);
+    let refused = Replica::start(other.clone()).expect_err("the replica port is busy");
     assert!(matches!(refused, StartError::Endpoint(_)), "{refused}");
     assert_eq!(refused.exit_code(), 3);
+    other.listen.replicas = local(0);
+    other.listen.metrics = first[0].metrics_addr();
+    let refused = Replica::start(other.clone()).expect_err("the metrics port is busy");
+    assert!(matches!(refused, StartError::Http { .. }), "{refused}");
+    assert_eq!(refused.exit_code(), 3);
+    assert_eq!(files(&other.data_dir), before, "nothing was changed");
     assert_eq!(first[0].exited(), None, "it runs on");
     assert_eq!(leader(&first), 0, "alone it is its own majority");
     for replica in first {
