@@ -47,6 +47,7 @@ pub use event::{EntryToken, Event, Now, QueryId, ReaderId, StreamId};
 pub use idx_file::{IdxFile, SlotRow};
 pub use node::{Config, Node};
 pub use place::{Batch, Place, segment_of};
+pub use readers::{corrupt, trimmed};
 pub use recover::{DamagedFrame, Found, FoundFrame, FoundSegment, RecoverError};
 pub use segments::HOT_SEGMENTS;
 pub use status::{Counters, Status};

@@ -273,10 +273,10 @@ impl Node {
         paxos.min(sweep).min(self.housekeeping.poll_timer())
     }
 
-    /// Bytes of batches that wait for a value. The owner stops reading from
-    /// clients while there are too many.
-    pub fn queue_bytes(&self) -> usize {
-        self.commands.queue_bytes()
+    /// Bytes of batches that wait for a value, and how many commands. The owner
+    /// stops reading from clients while there are too many.
+    pub fn queue(&self) -> (usize, usize) {
+        (self.commands.queue_bytes(), self.commands.queue_len())
     }
 
     /// Whether commands wait that [`Node::end_turn`] could propose at once.

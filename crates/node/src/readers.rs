@@ -250,12 +250,7 @@ impl Readers {
             };
             if reader.next < log.trim_point {
                 if let Mode::Read { strict: true, .. } = reader.mode {
-                    let mut error = WireError::new(
-                        Code::Trimmed,
-                        format!("offsets below {} were trimmed", log.trim_point),
-                    );
-                    error.trim_point = Some(log.trim_point.0);
-                    self.fail(id, error, fx);
+                    self.fail(id, trimmed(log.trim_point), fx);
                     return;
                 }
                 reader.next = log.trim_point;
@@ -416,7 +411,18 @@ impl Reader {
     }
 }
 
-fn corrupt() -> WireError {
+/// What a strict reader is told where records are gone.
+pub fn trimmed(trim_point: Offset) -> WireError {
+    let mut error = WireError::new(
+        Code::Trimmed,
+        format!("offsets below {trim_point} were trimmed"),
+    );
+    error.trim_point = Some(trim_point.0);
+    error
+}
+
+/// What a reader is told where records can't be read here.
+pub fn corrupt() -> WireError {
     WireError::new(
         Code::Corrupt,
         "this replica's copy of these records is damaged: read them at another replica",

@@ -186,7 +186,8 @@ impl Turns {
         more |= self.with.node.wants_turn();
         self.with.wal.flush();
         self.with.links.flush();
-        self.with.desk.set_backlog(self.with.node.queue_bytes());
+        let (bytes, commands) = self.with.node.queue();
+        self.with.desk.set_backlog(bytes, commands);
         for nanoseconds in self.with.node.drain_receipt_ns() {
             self.with.meter.receipt(nanoseconds);
         }

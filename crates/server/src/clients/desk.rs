@@ -2,7 +2,7 @@
 //! answers are for, and how much waits.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,9 +16,15 @@ use super::outbox::Outbox;
 use crate::aux_io::AuxIo;
 use crate::mailbox::Mailbox;
 
-/// Bytes of batches handed in and not yet proposed, beyond which no more is
-/// read from clients.
+/// Bytes handed in and not yet proposed, beyond which no more is read from
+/// clients.
 const BACKLOG_BYTES_MAX: usize = 32 << 20;
+/// What a command counts for, besides its batch.
+const COMMAND_BYTES: usize = 512;
+/// Events handed in that the core has not taken, beyond which no more questions,
+/// readers and credit are taken from clients. They do not wait for commands to
+/// be proposed.
+const INBOX_EVENTS_MAX: usize = 16_384;
 
 /// The meeting place. Everything is on the core's thread.
 pub(crate) struct Desk {
@@ -27,10 +33,15 @@ pub(crate) struct Desk {
     pub(crate) wal: Arc<Wal>,
     pub(crate) aux: Rc<AuxIo>,
     mailbox: Arc<Mailbox>,
-    inbox: RefCell<Vec<Event>>,
-    /// Bytes of batches in the inbox, and waiting in the core.
-    backlog: Cell<usize>,
+    inbox: RefCell<VecDeque<Event>>,
+    /// What the commands in the inbox count for.
+    inbox_bytes: Cell<usize>,
+    /// What the commands that wait in the core count for.
+    core_bytes: Cell<usize>,
+    /// Rings when commands may be handed in again.
     room: Notify,
+    /// Rings when other events may.
+    event_room: Notify,
     commands: RefCell<BTreeMap<StreamId, Rc<Outbox<CommandReply>>>>,
     readers: RefCell<BTreeMap<ReaderId, Rc<Outbox<ReaderEffect>>>>,
     queries: RefCell<BTreeMap<QueryId, oneshot::Sender<QueryReply>>>,
@@ -62,8 +73,10 @@ impl Desk {
             aux,
             mailbox,
             inbox: RefCell::default(),
-            backlog: Cell::new(0),
+            inbox_bytes: Cell::new(0),
+            core_bytes: Cell::new(0),
             room: Notify::new(),
+            event_room: Notify::new(),
             commands: RefCell::default(),
             readers: RefCell::default(),
             queries: RefCell::default(),
@@ -92,11 +105,8 @@ impl Desk {
 
     /// Hands an event to the core without waking it: [`Desk::ring`] follows.
     pub(crate) fn hand_in_quietly(&self, event: Event) {
-        if let Event::Command { batch, .. } = &event {
-            self.backlog
-                .set(self.backlog.get() + paxlog_wire::parts::len(batch));
-        }
-        self.inbox.borrow_mut().push(event);
+        self.inbox_bytes.set(self.inbox_bytes.get() + cost(&event));
+        self.inbox.borrow_mut().push_back(event);
     }
 
     /// Wakes the core.
@@ -104,13 +114,27 @@ impl Desk {
         self.mailbox.ring();
     }
 
-    /// Waits while too much waits to be proposed.
+    fn is_full(&self) -> bool {
+        self.inbox_bytes.get() + self.core_bytes.get() > BACKLOG_BYTES_MAX
+    }
+
+    /// Waits while too much waits to be proposed. Whoever hands in a command
+    /// waits here before it reads on.
     pub(crate) async fn room(&self) {
-        while self.backlog.get() > BACKLOG_BYTES_MAX {
+        while self.is_full() {
             self.room.notified().await;
         }
         // One ring wakes one stream: pass it on.
         self.room.notify_one();
+    }
+
+    /// Waits while too much waits for the core to take it. Whoever hands in
+    /// anything but a command waits here first.
+    pub(crate) async fn event_room(&self) {
+        while self.inbox.borrow().len() > INBOX_EVENTS_MAX {
+            self.event_room.notified().await;
+        }
+        self.event_room.notify_one();
     }
 
     pub(crate) fn open_commands(&self) -> (StreamId, Rc<Outbox<CommandReply>>) {
@@ -153,25 +177,19 @@ impl Desk {
     pub(crate) fn take_inbox(&self, to: &mut Vec<Event>, limit: usize) -> bool {
         let mut inbox = self.inbox.borrow_mut();
         let count = inbox.len().min(limit);
+        let taken: usize = inbox.range(..count).map(cost).sum();
+        self.inbox_bytes.set(self.inbox_bytes.get() - taken);
         to.extend(inbox.drain(..count));
         !inbox.is_empty()
     }
 
-    /// Tells how many bytes of batches wait in the core.
-    pub(crate) fn set_backlog(&self, core_bytes: usize) {
-        let inbox: usize = self
-            .inbox
-            .borrow()
-            .iter()
-            .map(|event| match event {
-                Event::Command { batch, .. } => paxlog_wire::parts::len(batch),
-                _ => 0,
-            })
-            .sum();
-        self.backlog.set(core_bytes + inbox);
-        if self.backlog.get() <= BACKLOG_BYTES_MAX {
+    /// Tells how much waits in the core: bytes of batches, and commands.
+    pub(crate) fn set_backlog(&self, batch_bytes: usize, commands: usize) {
+        self.core_bytes.set(batch_bytes + commands * COMMAND_BYTES);
+        if !self.is_full() {
             self.room.notify_one();
         }
+        self.event_room.notify_one();
     }
 
     pub(crate) fn reply(&self, stream: StreamId, reply: CommandReply) {
@@ -191,5 +209,12 @@ impl Desk {
             // The asker may be gone.
             let _ = answer.send(reply);
         }
+    }
+}
+
+fn cost(event: &Event) -> usize {
+    match event {
+        Event::Command { batch, .. } => COMMAND_BYTES + paxlog_wire::parts::len(batch),
+        _ => 0,
     }
 }

@@ -41,14 +41,19 @@ pub(crate) async fn serve(desk: &Desk, frame: &Frame, mut sender: FrameSender) {
     }
 }
 
-async fn ask(desk: &Desk, request: QueryRequest) -> QueryReply {
-    let (id, answered) = desk.open_query();
+/// Asks the core.
+pub(super) async fn ask(desk: &Desk, request: QueryRequest) -> QueryReply {
     let patience = Duration::from_millis(u64::from(request.deadline_ms));
-    desk.hand_in(Event::Query {
-        query: id,
-        deadline_ms: request.deadline_ms,
-        ask: request.query,
-    });
+    let (id, answered) = desk.open_query();
+    let answered = async {
+        desk.event_room().await;
+        desk.hand_in(Event::Query {
+            query: id,
+            deadline_ms: request.deadline_ms,
+            ask: request.query,
+        });
+        answered.await
+    };
     let late = || QueryReply {
         result: Err(WireError::new(
             Code::DeadlineExceeded,

@@ -7,20 +7,25 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use paxlog_node::{Batch, Event, ReaderEffect, ReaderId};
+use paxlog_log::Offset;
+use paxlog_node::{Batch, Event, ReaderEffect, ReaderId, corrupt, trimmed};
 use paxlog_quic::{FrameReceiver, FrameSender};
 use paxlog_store::{ColdRange, ReadBatch};
 use paxlog_wal::Lsn;
 use paxlog_wire::client::{
-    BatchMeta, Credit, EndReason, ReadEvent, ReadRequest, Started, TailEvent, TailRequest,
+    Answer, BatchMeta, Credit, EndReason, LogRef, Query, QueryRequest, ReadEvent, ReadRequest,
+    Started, TailEvent, TailRequest,
 };
 use paxlog_wire::{Code, Flags, Frame, Message, WireError};
 use tokio::sync::oneshot;
 
 use super::desk::Desk;
 use super::outbox::Outbox;
+use super::query_stream;
 use crate::aux_io::ReadJob;
 
+/// How long to wait for the core to tell a log's trim point.
+const TRIM_POINT_MS: u32 = 5_000;
 /// A silent tail stream says that it is alive so often.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The most batches named in one frame: their list must fit its limit.
@@ -125,10 +130,12 @@ pub(crate) async fn serve_read(
         Ok(request) => request,
         Err(error) => return refuse::<ReadStream>(sender, &error).await,
     };
+    desk.event_room().await;
     let (id, outbox) = desk.open_reader();
+    let strict = request.strict;
     desk.hand_in(Event::Read(id, request));
     tokio::select! {
-        () = write::<ReadStream>(&desk, id, &outbox, sender) => {}
+        () = write::<ReadStream>(&desk, id, &outbox, strict, sender) => {}
         () = gone(&mut receiver) => {}
     }
     desk.close_reader(id);
@@ -145,10 +152,11 @@ pub(crate) async fn serve_tail(
         Ok(request) => request,
         Err(error) => return refuse::<TailStream>(sender, &error).await,
     };
+    desk.event_room().await;
     let (id, outbox) = desk.open_reader();
     desk.hand_in(Event::Tail(id, request));
     tokio::select! {
-        () = write::<TailStream>(&desk, id, &outbox, sender) => {}
+        () = write::<TailStream>(&desk, id, &outbox, false, sender) => {}
         () = credits(&desk, id, &mut receiver) => {}
     }
     desk.close_reader(id);
@@ -177,7 +185,10 @@ async fn credits(desk: &Desk, id: ReaderId, receiver: &mut FrameReceiver) {
     loop {
         match receiver.next().await {
             Ok(Some(frame)) => match paxlog_wire::decode::<Credit>(&frame) {
-                Ok(credit) => desk.hand_in(Event::Credit(id, credit.bytes)),
+                Ok(credit) => {
+                    desk.hand_in(Event::Credit(id, credit.bytes));
+                    desk.event_room().await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a reader sent what is no credit");
                     receiver.stop(Code::Invalid);
@@ -194,8 +205,10 @@ async fn write<S: Sort>(
     desk: &Desk,
     id: ReaderId,
     outbox: &Outbox<ReaderEffect>,
+    strict: bool,
     mut sender: FrameSender,
 ) {
+    let mut reading = Reading { log: 0, strict };
     let mut effects = Vec::new();
     let mut tail = 0;
     loop {
@@ -218,8 +231,13 @@ async fn write<S: Sort>(
             let (event, last) = match effect {
                 ReaderEffect::Batches(batches) => {
                     tail = batches.last().map_or(tail, |batch| tail.max(batch.end().0));
-                    let Some(read) = fetch(desk, batches).await else {
-                        return end(&mut sender, S::refused(corrupt())).await;
+                    let read = match fetch(desk, &batches).await {
+                        Some(read) => Ok(read),
+                        None => skip_trimmed::<S>(desk, id, &reading, batches, &mut sender).await,
+                    };
+                    let read = match read {
+                        Ok(read) => read,
+                        Err(error) => return end(&mut sender, S::refused(error)).await,
                     };
                     if send_batches::<S>(desk, id, &mut sender, read)
                         .await
@@ -272,6 +290,7 @@ async fn write<S: Sort>(
                 }
                 ReaderEffect::Started(started) => {
                     tail = started.tail;
+                    reading.log = started.log;
                     (S::started(started), false)
                 }
                 ReaderEffect::Gap(to) => (S::gap(to.0), false),
@@ -303,11 +322,58 @@ async fn end<E: Message>(sender: &mut FrameSender, event: E) {
     }
 }
 
+/// What a stream reads.
+struct Reading {
+    /// Known once it is accepted.
+    log: u64,
+    /// Trimmed records are an error.
+    strict: bool,
+}
+
+/// Batches that can't be read any more: those that were trimmed while they
+/// waited for a slow reader, and their segment retired, are a gap.
+///
+/// What is left of them is read; the reader's credit for the others is given
+/// back.
+async fn skip_trimmed<S: Sort>(
+    desk: &Desk,
+    id: ReaderId,
+    reading: &Reading,
+    mut batches: Vec<Batch>,
+    sender: &mut FrameSender,
+) -> Result<Vec<ReadBatch>, WireError> {
+    let question = QueryRequest {
+        deadline_ms: TRIM_POINT_MS,
+        query: Query::CheckTail {
+            log: LogRef::Id(reading.log),
+            linearizable: false,
+        },
+    };
+    let Ok(Answer::Tail(now)) = query_stream::ask(desk, question).await.result else {
+        return Err(corrupt());
+    };
+    let gone = batches.partition_point(|batch| batch.end().0 <= now.trim_point);
+    let Some(last) = gone.checked_sub(1) else {
+        return Err(corrupt());
+    };
+    if reading.strict {
+        return Err(trimmed(Offset(now.trim_point)));
+    }
+    let to = batches[last].end();
+    let bytes = batches.drain(..gone).map(|b| u64::from(b.place.len)).sum();
+    desk.hand_in(Event::Credit(id, bytes));
+    sender.push(&S::gap(to.0)).map_err(|error| {
+        tracing::error!(%error, "a gap can't be encoded");
+        WireError::new(Code::Internal, "a gap can't be encoded")
+    })?;
+    fetch(desk, &batches).await.ok_or_else(corrupt)
+}
+
 /// The bytes of batches: from the map if they are still in the hot window.
-async fn fetch(desk: &Desk, batches: Vec<Batch>) -> Option<Vec<ReadBatch>> {
+async fn fetch(desk: &Desk, batches: &[Batch]) -> Option<Vec<ReadBatch>> {
     let mut read = Vec::with_capacity(batches.len());
     let mut payload: Option<(u64, Bytes)> = None;
-    for batch in &batches {
+    for batch in batches {
         let lsn = batch.place.lsn;
         let bytes = match &payload {
             Some((at, bytes)) if *at == lsn => bytes.clone(),
@@ -319,7 +385,7 @@ async fn fetch(desk: &Desk, batches: Vec<Batch>) -> Option<Vec<ReadBatch>> {
                 Err(_) => {
                     // It has just left the hot window; another thread reads it.
                     let (answer, answered) = oneshot::channel();
-                    desk.aux.read(ReadJob::Batches(batches, answer));
+                    desk.aux.read(ReadJob::Batches(batches.to_vec(), answer));
                     return answered.await.ok().flatten();
                 }
             },
@@ -367,11 +433,4 @@ async fn send_batches<S: Sort>(
         desk.hand_in(Event::Credit(id, sent));
     }
     Ok(())
-}
-
-fn corrupt() -> WireError {
-    WireError::new(
-        Code::Corrupt,
-        "this replica's copy of these records is damaged: read them at another replica",
-    )
 }

@@ -1,0 +1,6 @@
+//! Replicas embedded in this process, seen by clients made by hand.
+
+mod client;
+mod group;
+mod streams;
+mod support;
