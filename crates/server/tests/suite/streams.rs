@@ -131,3 +131,70 @@ fn a_client_that_reads_no_replies_gets_no_further() {
     });
     stop(replicas);
 }
+
+/// However busy clients keep it, a leader sends its heartbeats: nobody else
+/// stands.
+#[test]
+fn a_leader_whose_inbox_is_never_empty_stays() {
+    let mut group = Group::new(3);
+    for config in &mut group.configs {
+        // A machine that is busy with other things is no reason to stand.
+        config.timing.heartbeat = Duration::from_millis(100);
+    }
+    group.format();
+    let replicas = group.start();
+    let leading = leader(&replicas);
+    let address = replicas[leading].client_addr();
+    let ballot = replicas[leading].status().ballot;
+    let flood = std::thread::scope(|scope| {
+        let floods: Vec<_> = (0..2)
+            .map(|n| {
+                let group = &group;
+                scope.spawn(move || {
+                    runtime().block_on(async move {
+                        let mut client = Client::connect(group, address).await;
+                        if n == 0 {
+                            client.open_log().await;
+                        }
+                        flood(client, Duration::from_secs(2)).await
+                    })
+                })
+            })
+            .collect();
+        floods
+            .into_iter()
+            .map(|flood| flood.join().expect("no panic"))
+            .sum::<u64>()
+    });
+    let after = replicas[leading].status();
+    assert_eq!((after.role, after.ballot), ("leader", ballot));
+    assert!(flood > 10_000, "vacuous: {flood} commands");
+    stop(replicas);
+}
+
+/// Keeps commands in flight that the core answers at once.
+async fn flood(mut client: Client, time: Duration) -> u64 {
+    const IN_FLIGHT: usize = 2_000;
+    let until = tokio::time::Instant::now() + time;
+    let mut answered = 0;
+    let mut due = 0;
+    while tokio::time::Instant::now() < until {
+        while due < IN_FLIGHT {
+            let request = client.request(CommandBody::OpenLog {
+                origin: None,
+                name: "t".into(),
+                create: false,
+            });
+            let pushed = client.sender.push_with(&request, Flags::NONE, &[]);
+            pushed.expect("small");
+            due += 1;
+        }
+        client.sender.flush().await.expect("sent");
+        for _ in 0..IN_FLIGHT / 2 {
+            next(&mut client.receiver).await;
+            due -= 1;
+            answered += 1;
+        }
+    }
+    answered
+}
