@@ -147,7 +147,7 @@ fn a_leader_whose_inbox_is_never_empty_stays() {
     let address = replicas[leading].client_addr();
     let ballot = replicas[leading].status().ballot;
     let flood = std::thread::scope(|scope| {
-        let floods: Vec<_> = (0..2)
+        let floods: Vec<_> = (0..4)
             .map(|n| {
                 let group = &group;
                 scope.spawn(move || {
@@ -156,7 +156,7 @@ fn a_leader_whose_inbox_is_never_empty_stays() {
                         if n == 0 {
                             client.open_log().await;
                         }
-                        flood(client, Duration::from_secs(2)).await
+                        flood(client, Duration::from_secs(4)).await
                     })
                 })
             })
@@ -174,7 +174,7 @@ fn a_leader_whose_inbox_is_never_empty_stays() {
 
 /// Keeps commands in flight that the core answers at once.
 async fn flood(mut client: Client, time: Duration) -> u64 {
-    const IN_FLIGHT: usize = 2_000;
+    const IN_FLIGHT: usize = 6_000;
     let until = tokio::time::Instant::now() + time;
     let mut answered = 0;
     let mut due = 0;
@@ -190,7 +190,7 @@ async fn flood(mut client: Client, time: Duration) -> u64 {
             due += 1;
         }
         client.sender.flush().await.expect("sent");
-        for _ in 0..IN_FLIGHT / 2 {
+        for _ in 0..IN_FLIGHT / 16 {
             next(&mut client.receiver).await;
             due -= 1;
             answered += 1;
