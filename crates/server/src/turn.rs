@@ -347,6 +347,7 @@ impl Turns {
             &health,
             &self.with.wal.segments(),
             self.with.wal.durable(),
+            &self.with.links.status(),
         );
         *self.with.desk.status.borrow_mut() = Some(status::on_the_wire(
             &self.with.facts,
