@@ -117,7 +117,7 @@ impl Replica {
         let (wal, found) = open::open(dir, disk, options, GROUP)?;
         let wal = Arc::new(wal);
 
-        let published = Arc::new(Published::new());
+        let published = Arc::new(Published::new(Arc::clone(&mailbox)));
         let http = Http::start(&name, config.listen.metrics, &published, metrics)?;
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
         let node_config = config.clone();

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::outbox::Outbox;
 use crate::aux_io::AuxIo;
+use crate::http::Published;
 use crate::mailbox::Mailbox;
 
 /// Bytes of batches handed in and not yet proposed, beyond which no more is
@@ -41,6 +42,8 @@ pub(crate) struct Desk {
     pub(crate) going_away: watch::Sender<bool>,
     /// Answers the status query.
     pub(crate) status: RefCell<Option<Status>>,
+    /// Where a fresh one is asked for.
+    pub(crate) published: Arc<Published>,
     /// Open client connections.
     pub(crate) connections: Cell<u64>,
     /// Bytes of batches sent to readers.
@@ -54,6 +57,7 @@ impl Desk {
         wal: Arc<Wal>,
         aux: Rc<AuxIo>,
         mailbox: Arc<Mailbox>,
+        published: Arc<Published>,
     ) -> Rc<Desk> {
         Rc::new(Desk {
             cluster,
@@ -71,6 +75,7 @@ impl Desk {
             leader: watch::Sender::new(None),
             going_away: watch::Sender::new(false),
             status: RefCell::new(None),
+            published,
             connections: Cell::new(0),
             read_bytes: Cell::new(0),
         })
