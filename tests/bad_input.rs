@@ -286,6 +286,76 @@ fn wrong_config_files_certificates_and_directories_are_refused_before_anything_i
 }
 
 #[test]
+fn format_checks_what_serve_checks_and_makes_nothing_where_it_refuses() {
+    let cluster = Cluster::made(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let other = Cluster::made(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let certs = cluster.certs();
+    let certs_flag = certs.to_str().expect("text");
+    for whom in [&["--replica", "2"][..], &["--client", "somebody"]] {
+        paxlog(["certs", "issue", "--dir", certs_flag])
+            .args(whom)
+            .run()
+            .ok();
+    }
+    let open = certs.join("open.key");
+    fs::copy(certs.join("r1.key"), &open).expect("copied");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).expect("changed");
+    let fresh = cluster.dir().join("fresh");
+    let good = fs::read_to_string(&cluster.place(1).config)
+        .expect("there")
+        .replace("\"r1\"", "\"fresh\"");
+    let file = cluster.dir().join("edited.toml");
+    let format = |text: &str, json: bool| {
+        fs::write(&file, text).expect("written");
+        let format = paxlog(["format", "--config"]).arg(&file);
+        match json {
+            true => format.args(&["--output", "json"]).run(),
+            false => format.run(),
+        }
+    };
+    let foreign = format!("\"{}/", other.certs().display());
+    let sample = paxlog(["serve", "--print-sample"])
+        .run()
+        .ok()
+        .text()
+        .replace("/var/lib/paxlog", "fresh");
+    let wrong: [(String, &[&str]); 8] = [
+        (sample, &["sample", "paxlog certs init"]),
+        (
+            good.replace("r1.pem", "none.pem"),
+            &["none.pem", "certs issue"],
+        ),
+        (
+            good.replace("r1.key", "none.key"),
+            &["none.key", "certs issue"],
+        ),
+        (good.replace("ca.pem", "none.ca"), &["none.ca"]),
+        (good.replace("certs/r1.", "certs/r2."), &["replica 2"]),
+        (good.replace("certs/r1.", "certs/somebody."), &["somebody"]),
+        (good.replace("r1.key", "open.key"), &["open.key", "chmod"]),
+        (good.replace("\"certs/", &foreign), &[&other.id]),
+    ];
+    for (text, says) in wrong {
+        assert_ne!(text, good);
+        format(&text, false).code(2).says(says);
+        format(&text, true).error(2);
+        assert!(!fresh.exists(), "nothing was made: {says:?}");
+    }
+    format(&good, false).ok();
+    assert!(fresh.exists());
+    // What is there stays as it is.
+    let before = fs::read_dir(&fresh).expect("a directory").count();
+    format(&good, false).code(2).says(&["formatted already"]);
+    assert_eq!(fs::read_dir(&fresh).expect("a directory").count(), before);
+}
+
+#[test]
 fn wrong_profiles_are_refused() {
     let mut cluster = Cluster::started_with(&Options {
         replicas: 1,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use paxlog_quic::CertsError;
 use paxlog_server::config::Config;
 use paxlog_server::{ExitReason, FormatError, Replica, StartError};
 
@@ -86,6 +87,9 @@ pub(crate) fn format_failure(error: &FormatError) -> Failure {
     match error {
         FormatError::AlreadyFormatted { .. } => Failure::usage(message)
             .hint("`paxlog serve` runs it; only a directory that may be lost for good should be removed and formatted again"),
+        FormatError::SampleCluster => Failure::usage(message)
+            .hint("put the id into the config file; `paxlog certs issue --replica N` then makes the certificate and key it names"),
+        FormatError::Refused(error) => start_failure(error),
         FormatError::InUse { .. } => Failure::unavailable(message).hint("stop the process that has it open"),
         FormatError::Io { .. } => Failure::local_io(message),
     }
@@ -103,6 +107,9 @@ fn start_failure(error: &StartError) -> Failure {
         StartError::Endpoint(_) | StartError::Http { .. } => {
             failure.hint("is another replica, or another program, at that address? Stop it, or choose another port")
         }
+        StartError::Certs(CertsError::Read { .. }) => failure.hint(
+            "paths in a config file are relative to it; `paxlog certs issue --replica N` makes a certificate and its key",
+        ),
         StartError::NotFormatted { .. }
         | StartError::Config(_)
         | StartError::Certs(_)
