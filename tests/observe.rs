@@ -221,6 +221,40 @@ fn status_is_as_of_the_question() {
     cluster.finish();
 }
 
+#[test]
+fn serve_says_when_it_serves_and_when_it_stopped() {
+    let mut cluster = Cluster::started_with(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let place = cluster.place(1).clone();
+    let said = |cluster: &Cluster, words: &str| -> Vec<String> {
+        let log = cluster.log(1);
+        let lines = log.lines().filter(|line| line.contains(words));
+        lines.map(str::to_owned).collect()
+    };
+    until("it says that it serves", || {
+        (!said(&cluster, "serving").is_empty()).then_some(())
+    });
+    cluster.finish();
+    let serving = said(&cluster, "serving");
+    assert_eq!(serving.len(), 1, "once: {serving:?}");
+    for words in [
+        "INFO".to_owned(),
+        "role=\"leader\"".to_owned(),
+        format!("clients={}", place.clients),
+        format!("replicas={}", place.replicas),
+        format!("metrics={}", place.metrics),
+    ] {
+        assert!(serving[0].contains(&words), "{words}: {}", serving[0]);
+    }
+    let stopped = said(&cluster, "stopped: ");
+    assert_eq!(stopped.len(), 1, "once: {stopped:?}");
+    for words in ["INFO", "it was asked to", "exit=0"] {
+        assert!(stopped[0].contains(words), "{words}: {}", stopped[0]);
+    }
+}
+
 /// Buckets rise to the count, and fit what they measure.
 fn histograms(scrape: &Scrape) {
     for (name, _) in scrape.kinds.iter().filter(|(_, kind)| *kind == "histogram") {

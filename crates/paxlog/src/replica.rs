@@ -1,5 +1,6 @@
 //! Running replicas in this process: starting, waiting, and what their ends mean for the user.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use paxlog_quic::CertsError;
@@ -32,12 +33,38 @@ pub(crate) fn run_one(config: &Config, until_stdin_ends: bool) -> Result<(), Fai
             () = interrupt.wait() => Ok(()),
             () = stdin_end(), if until_stdin_ends => Ok(()),
             end = first_end(std::slice::from_ref(&replica)) => end,
+            never = tell_when_ready(&replica) => match never {},
         }
     });
     runtime.shutdown_background();
     tracing::info!(replica = config.replica, "stopping");
     let reason = replica.shutdown(SHUTDOWN);
+    tracing::info!(
+        replica = config.replica,
+        exit = reason.exit_code(),
+        "stopped: {reason}"
+    );
     ended.and(end_failure(&reason))
+}
+
+/// Says once that the replica serves, and where.
+async fn tell_when_ready(replica: &Replica) -> Infallible {
+    loop {
+        let status = replica.status();
+        if status.ready {
+            tracing::info!(
+                replica = status.replica,
+                role = status.role,
+                clients = %replica.client_addr(),
+                replicas = %replica.replica_addr(),
+                metrics = %replica.metrics_addr(),
+                "serving"
+            );
+            break;
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    std::future::pending().await
 }
 
 async fn stdin_end() {
