@@ -105,7 +105,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Code::Unauthenticated | Code::Forbidden | Code::WrongCluster => {
             Some("check that cluster, ca, cert and key of the profile belong to this cluster")
         }
-        Code::VersionMismatch => Some("use a client of the cluster's release"),
+        Code::VersionMismatch => Some(
+            "check the ports of `servers` in the profile (clients' are 7400 by default, not 7410), and that client and cluster are of the same release",
+        ),
         Code::Corrupt => {
             Some("another replica may have a good copy; `paxlog wal verify` on the damaged one")
         }
