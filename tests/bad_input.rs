@@ -41,6 +41,11 @@ fn records_over_the_limit_are_refused_with_their_line_and_earlier_ones_stand() {
         "{error}"
     );
     assert_eq!(error["records"], 2, "{error}");
+    assert_eq!(
+        (&error["retry"], &error["outcome"]),
+        (&"never".into(), &"not_applied".into()),
+        "{error}"
+    );
     assert_eq!(refused.json()["records"], 2, "the summary says what stands");
     let file = cluster.dir().join("large");
     fs::write(&file, &large).expect("written");
@@ -55,7 +60,11 @@ fn records_over_the_limit_are_refused_with_their_line_and_earlier_ones_stand() {
         .stdin("{\"payload\":\"three\"}\n{\"payload\":4}\n")
         .run()
         .code(1);
-    json.says(&["line 2 of stdin", "\"payload\" that is not text"]);
+    json.says(&[
+        "line 2 of stdin",
+        "\"payload\" that is not text",
+        "1 record before line 2 stands, it and what followed were not applied",
+    ]);
     let headers = format!(
         "{{\"payload\":\"\",\"headers\":[[\"h\",\"{}\"]]}}",
         "h".repeat(33 << 10)
@@ -71,6 +80,72 @@ fn records_over_the_limit_are_refused_with_their_line_and_earlier_ones_stand() {
         .run()
         .ok();
     assert_eq!(read.text(), "one\ntwo\nthree\n");
+    serves(&mut cluster);
+    cluster.finish();
+}
+
+#[test]
+fn an_append_without_a_good_first_record_makes_no_log_and_says_that_nothing_was_applied() {
+    let mut cluster = Cluster::started_with(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let large = "x".repeat((1 << 20) + 1);
+    let file = cluster.dir().join("large");
+    fs::write(&file, &large).expect("written");
+    let file = file.to_str().expect("text").to_owned();
+    let dir = cluster.dir().to_str().expect("text").to_owned();
+    let headers = format!(
+        "{{\"payload\":\"\",\"headers\":[[\"h\",\"{}\"]]}}",
+        "h".repeat(33 << 10)
+    );
+    for (arguments, stdin, exit, code) in [
+        (&[][..], &*large, 1, "TooLarge"),
+        (&["--as", "json"], "{\"payload\":4}\n", 1, "Invalid"),
+        (&["--as", "json"], "no json at all", 1, "Invalid"),
+        (&["--as", "json"], &headers, 1, "TooLarge"),
+        (&[&file, "--as", "whole"], "", 1, "TooLarge"),
+        (&["/nowhere/in.txt"], "", 2, "Invalid"),
+        (&[&dir], "", 2, "Invalid"),
+    ] {
+        let append = || {
+            cluster
+                .paxlog(&["append", "unborn"])
+                .args(arguments)
+                .stdin(stdin)
+        };
+        let error = append().args(&["--output", "json"]).run().error(exit);
+        assert_eq!(error["code"], code, "{error}");
+        assert_eq!(error["retry"], "never", "{error}");
+        assert_eq!(error["outcome"], "not_applied", "{error}");
+        assert_eq!(error["records"], 0, "{error}");
+        append()
+            .run()
+            .code(exit)
+            .says(&["nothing of it was applied"]);
+    }
+    // A flag that is none is wrong before anything is looked at, and says so in the same words.
+    let error = cluster
+        .paxlog(&["append", "unborn", "--as", "pages", "--output", "json"])
+        .run()
+        .error(2);
+    assert_eq!(
+        (&error["code"], &error["retry"], &error["outcome"]),
+        (&"Invalid".into(), &"never".into(), &"not_applied".into()),
+        "{error}"
+    );
+    // Nothing to append is no error, and no reason to make a log.
+    let empty = cluster
+        .paxlog(&["append", "unborn", "--output", "json"])
+        .run()
+        .ok()
+        .json();
+    assert_eq!(
+        (&empty["records"], &empty["start"]),
+        (&0.into(), &serde_json::Value::Null),
+        "{empty}"
+    );
+    assert_eq!(cluster.paxlog(&["log", "list"]).run().ok().text(), "");
     serves(&mut cluster);
     cluster.finish();
 }

@@ -85,9 +85,7 @@ impl From<Error> for Failure {
 /// The way out of an error, where the message alone does not say it.
 fn hint(error: &Error) -> Option<&'static str> {
     if error.outcome == OutcomeFact::Unknown {
-        return Some(
-            "some of it may have been applied: read the tail of the log before you append again; a named --producer settles it",
-        );
+        return Some("it may have been applied, or may yet be: look before you send it again");
     }
     match error.code {
         Code::NotFound => {
