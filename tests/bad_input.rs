@@ -41,6 +41,11 @@ fn records_over_the_limit_are_refused_with_their_line_and_earlier_ones_stand() {
         "{error}"
     );
     assert_eq!(error["records"], 2, "{error}");
+    assert_eq!(
+        (&error["retry"], &error["outcome"]),
+        (&"never".into(), &"not_applied".into()),
+        "{error}"
+    );
     assert_eq!(refused.json()["records"], 2, "the summary says what stands");
     let file = cluster.dir().join("large");
     fs::write(&file, &large).expect("written");
@@ -55,7 +60,11 @@ fn records_over_the_limit_are_refused_with_their_line_and_earlier_ones_stand() {
         .stdin("{\"payload\":\"three\"}\n{\"payload\":4}\n")
         .run()
         .code(1);
-    json.says(&["line 2 of stdin", "\"payload\" that is not text"]);
+    json.says(&[
+        "line 2 of stdin",
+        "\"payload\" that is not text",
+        "1 record before line 2 stands, it and what followed were not applied",
+    ]);
     let headers = format!(
         "{{\"payload\":\"\",\"headers\":[[\"h\",\"{}\"]]}}",
         "h".repeat(33 << 10)
@@ -71,6 +80,72 @@ fn records_over_the_limit_are_refused_with_their_line_and_earlier_ones_stand() {
         .run()
         .ok();
     assert_eq!(read.text(), "one\ntwo\nthree\n");
+    serves(&mut cluster);
+    cluster.finish();
+}
+
+#[test]
+fn an_append_without_a_good_first_record_makes_no_log_and_says_that_nothing_was_applied() {
+    let mut cluster = Cluster::started_with(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let large = "x".repeat((1 << 20) + 1);
+    let file = cluster.dir().join("large");
+    fs::write(&file, &large).expect("written");
+    let file = file.to_str().expect("text").to_owned();
+    let dir = cluster.dir().to_str().expect("text").to_owned();
+    let headers = format!(
+        "{{\"payload\":\"\",\"headers\":[[\"h\",\"{}\"]]}}",
+        "h".repeat(33 << 10)
+    );
+    for (arguments, stdin, exit, code) in [
+        (&[][..], &*large, 1, "TooLarge"),
+        (&["--as", "json"], "{\"payload\":4}\n", 1, "Invalid"),
+        (&["--as", "json"], "no json at all", 1, "Invalid"),
+        (&["--as", "json"], &headers, 1, "TooLarge"),
+        (&[&file, "--as", "whole"], "", 1, "TooLarge"),
+        (&["/nowhere/in.txt"], "", 2, "Invalid"),
+        (&[&dir], "", 2, "Invalid"),
+    ] {
+        let append = || {
+            cluster
+                .paxlog(&["append", "unborn"])
+                .args(arguments)
+                .stdin(stdin)
+        };
+        let error = append().args(&["--output", "json"]).run().error(exit);
+        assert_eq!(error["code"], code, "{error}");
+        assert_eq!(error["retry"], "never", "{error}");
+        assert_eq!(error["outcome"], "not_applied", "{error}");
+        assert_eq!(error["records"], 0, "{error}");
+        append()
+            .run()
+            .code(exit)
+            .says(&["nothing of it was applied"]);
+    }
+    // A flag that is none is wrong before anything is looked at, and says so in the same words.
+    let error = cluster
+        .paxlog(&["append", "unborn", "--as", "pages", "--output", "json"])
+        .run()
+        .error(2);
+    assert_eq!(
+        (&error["code"], &error["retry"], &error["outcome"]),
+        (&"Invalid".into(), &"never".into(), &"not_applied".into()),
+        "{error}"
+    );
+    // Nothing to append is no error, and no reason to make a log.
+    let empty = cluster
+        .paxlog(&["append", "unborn", "--output", "json"])
+        .run()
+        .ok()
+        .json();
+    assert_eq!(
+        (&empty["records"], &empty["start"]),
+        (&0.into(), &serde_json::Value::Null),
+        "{empty}"
+    );
+    assert_eq!(cluster.paxlog(&["log", "list"]).run().ok().text(), "");
     serves(&mut cluster);
     cluster.finish();
 }
@@ -286,6 +361,76 @@ fn wrong_config_files_certificates_and_directories_are_refused_before_anything_i
 }
 
 #[test]
+fn format_checks_what_serve_checks_and_makes_nothing_where_it_refuses() {
+    let cluster = Cluster::made(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let other = Cluster::made(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let certs = cluster.certs();
+    let certs_flag = certs.to_str().expect("text");
+    for whom in [&["--replica", "2"][..], &["--client", "somebody"]] {
+        paxlog(["certs", "issue", "--dir", certs_flag])
+            .args(whom)
+            .run()
+            .ok();
+    }
+    let open = certs.join("open.key");
+    fs::copy(certs.join("r1.key"), &open).expect("copied");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).expect("changed");
+    let fresh = cluster.dir().join("fresh");
+    let good = fs::read_to_string(&cluster.place(1).config)
+        .expect("there")
+        .replace("\"r1\"", "\"fresh\"");
+    let file = cluster.dir().join("edited.toml");
+    let format = |text: &str, json: bool| {
+        fs::write(&file, text).expect("written");
+        let format = paxlog(["format", "--config"]).arg(&file);
+        match json {
+            true => format.args(&["--output", "json"]).run(),
+            false => format.run(),
+        }
+    };
+    let foreign = format!("\"{}/", other.certs().display());
+    let sample = paxlog(["serve", "--print-sample"])
+        .run()
+        .ok()
+        .text()
+        .replace("/var/lib/paxlog", "fresh");
+    let wrong: [(String, &[&str]); 8] = [
+        (sample, &["sample", "paxlog certs init"]),
+        (
+            good.replace("r1.pem", "none.pem"),
+            &["none.pem", "certs issue"],
+        ),
+        (
+            good.replace("r1.key", "none.key"),
+            &["none.key", "certs issue"],
+        ),
+        (good.replace("ca.pem", "none.ca"), &["none.ca"]),
+        (good.replace("certs/r1.", "certs/r2."), &["replica 2"]),
+        (good.replace("certs/r1.", "certs/somebody."), &["somebody"]),
+        (good.replace("r1.key", "open.key"), &["open.key", "chmod"]),
+        (good.replace("\"certs/", &foreign), &[&other.id]),
+    ];
+    for (text, says) in wrong {
+        assert_ne!(text, good);
+        format(&text, false).code(2).says(says);
+        format(&text, true).error(2);
+        assert!(!fresh.exists(), "nothing was made: {says:?}");
+    }
+    format(&good, false).ok();
+    assert!(fresh.exists());
+    // What is there stays as it is.
+    let before = fs::read_dir(&fresh).expect("a directory").count();
+    format(&good, false).code(2).says(&["formatted already"]);
+    assert_eq!(fs::read_dir(&fresh).expect("a directory").count(), before);
+}
+
+#[test]
 fn wrong_profiles_are_refused() {
     let mut cluster = Cluster::started_with(&Options {
         replicas: 1,
@@ -382,14 +527,15 @@ fn wrong_profiles_are_refused() {
     assert_eq!(error["code"], "Unavailable", "{error}");
     // The replicas' port: another protocol is spoken there.
     let replicas = cluster.place(1).replicas.to_string();
-    let error = read(edited(good.replace(&ours, &replicas)));
+    let error = read(edited(good.replace(&ours, &replicas))).error(1);
+    assert_eq!(error["code"], "VersionMismatch", "{error}");
+    let says =
+        |key: &str, words: &str| error[key].as_str().is_some_and(|text| text.contains(words));
     assert!(
-        matches!(error.code, Some(1 | 3)),
-        "{:?} {}",
-        error.code,
-        error.stderr
+        says("message", &replicas) && says("message", "looks like a replica port"),
+        "{error}"
     );
-    error.error_beside_results();
+    assert!(says("hint", "`servers`"), "{error}");
     // A file that is missing hints at -m; nothing was sent.
     cluster
         .paxlog(&["append", "notes", "hello"])

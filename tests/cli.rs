@@ -368,6 +368,11 @@ fn a_closed_pipe_is_no_error_and_ctrl_c_tells_what_was_done() {
             "json" => {
                 let error = output.error_beside_results();
                 assert_eq!(
+                    (&error["code"], &error["outcome"]),
+                    (&"Interrupted".into(), &"not_applied".into()),
+                    "{error}"
+                );
+                assert_eq!(
                     (&error["records"], &error["unknown"]),
                     (&2.into(), &0.into()),
                     "{error}"
@@ -449,6 +454,8 @@ fn a_producer_of_the_same_name_shuts_out_the_one_before() {
     let error = output.error_beside_results();
     assert_eq!(error["code"], "Fenced", "{error}");
     assert_eq!(error["outcome"], "not_applied", "{error}");
+    assert_eq!(error["retry"], "never", "{error}");
+    assert_eq!(error["records"], 1, "{error}");
     second.end_after_input().ok();
     let read = cluster
         .paxlog(&["read", "notes", "--linearizable"])

@@ -28,7 +28,15 @@ fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_
 
         let leader = cluster.leader();
         let others: Vec<u16> = (1..=3).filter(|id| *id != leader).collect();
+        // Records of one program that stand, and a later one that nobody answers for.
+        let mut partly = cluster
+            .paxlog(&["append", "partly", "-v", "--deadline", "2s"])
+            .args(&["--output", "json"])
+            .start();
+        partly.write(b"stands\n");
+        partly.line();
         cluster.kill_all(&others);
+        partly.write(b"unknown\n");
         // The leader does not know yet: it proposes these.
         let begin = Instant::now();
         let mut proposed = Vec::new();
@@ -39,6 +47,19 @@ fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_
         for pending in proposed {
             ends.push(pending.await.expect_err("there is no majority"));
         }
+        let output = partly.end_after_input().code(4);
+        let error = output.error_beside_results();
+        assert_eq!(error["code"], "OutcomeUnknown", "{error}");
+        assert_eq!(
+            (&error["retry"], &error["outcome"]),
+            (&"now".into(), &"unknown".into()),
+            "{error}"
+        );
+        assert_eq!(
+            (&error["records"], &error["unknown"]),
+            (&1.into(), &1.into()),
+            "{error}"
+        );
         assert!(begin.elapsed() < DEADLINE + LATE, "{:?}", begin.elapsed());
         println!("proposed, after {:?}: {}", begin.elapsed(), ends[0]);
         for error in &ends {
@@ -86,8 +107,24 @@ fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_
             .code(3);
         let error = output.error_beside_results();
         assert_eq!(error["outcome"], "not_applied", "{error}");
+        assert!(error["code"].is_string(), "{error}");
+        assert!(error["retry"].is_string(), "{error}");
+        // Every server is accounted for, and so are the records.
+        let output = cluster
+            .paxlog(&["append", LOG, "-m", "refused", "--deadline", "3s"])
+            .run()
+            .code(3);
+        println!("to a person: {}", output.stderr);
+        let mut words = vec!["no answer", "majority", "nothing of it was applied"];
+        let servers: Vec<String> = cluster
+            .places
+            .iter()
+            .map(|p| p.clients.to_string())
+            .collect();
+        words.extend(servers.iter().map(String::as_str));
+        output.says(&words);
         let output = cluster.paxlog(&["cluster", "status"]).run().code(3);
-        assert!(output.text().contains("down"), "{}", output.text());
+        assert!(output.text().contains("down: "), "{}", output.text());
 
         // One comes back, and nobody does anything else.
         let patient = client.clone().with_deadline(LIVENESS);

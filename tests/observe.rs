@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use paxlog_client::{AppenderOptions, Record};
 use serde_json::Value;
 
-use crate::support::{Cluster, get, until};
+use crate::support::{Cluster, Options, block_on, get, until};
 
 /// What the issue asks for, and more: taken out of here, a metric may be renamed; until then dashboards rely on it.
 const DOCUMENTED: [(&str, &str); 37] = [
@@ -185,6 +186,73 @@ fn a_running_cluster_shows_what_is_documented_and_the_dashboards_ask_for_nothing
 
     health(&mut cluster, leader);
     cluster.finish();
+}
+
+#[test]
+fn status_is_as_of_the_question() {
+    let mut cluster = Cluster::started_with(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let place = cluster.place(1).clone();
+    block_on(async {
+        let client = cluster.client().await;
+        let appender = client
+            .appender("notes", AppenderOptions::default())
+            .await
+            .expect("opened");
+        let mut before = 0;
+        // Faster than anything that is only looked at from time to time.
+        for number in 0..50 {
+            let record = vec![Record::new(number.to_string())];
+            let pending = appender.append(record).await.expect("taken");
+            pending.await.expect("applied");
+            let asked = client.status(&place.clients.to_string()).await;
+            let applied = asked.expect("it answers").applied;
+            assert!(applied > before, "{applied} after {before}");
+            let record = vec![Record::new("over http")];
+            let pending = appender.append(record).await.expect("taken");
+            pending.await.expect("applied");
+            before = cluster.applied(1).expect("it answers");
+            assert!(before > applied, "{before} after {applied}");
+        }
+        client.close().await;
+    });
+    cluster.finish();
+}
+
+#[test]
+fn serve_says_when_it_serves_and_when_it_stopped() {
+    let mut cluster = Cluster::started_with(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let place = cluster.place(1).clone();
+    let said = |cluster: &Cluster, words: &str| -> Vec<String> {
+        let log = cluster.log(1);
+        let lines = log.lines().filter(|line| line.contains(words));
+        lines.map(str::to_owned).collect()
+    };
+    until("it says that it serves", || {
+        (!said(&cluster, "serving").is_empty()).then_some(())
+    });
+    cluster.finish();
+    let serving = said(&cluster, "serving");
+    assert_eq!(serving.len(), 1, "once: {serving:?}");
+    for words in [
+        "INFO".to_owned(),
+        "role=\"leader\"".to_owned(),
+        format!("clients={}", place.clients),
+        format!("replicas={}", place.replicas),
+        format!("metrics={}", place.metrics),
+    ] {
+        assert!(serving[0].contains(&words), "{words}: {}", serving[0]);
+    }
+    let stopped = said(&cluster, "stopped: ");
+    assert_eq!(stopped.len(), 1, "once: {stopped:?}");
+    for words in ["INFO", "it was asked to", "exit=0"] {
+        assert!(stopped[0].contains(words), "{words}: {}", stopped[0]);
+    }
 }
 
 /// Buckets rise to the count, and fit what they measure.

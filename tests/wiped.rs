@@ -4,6 +4,14 @@ use std::time::Duration;
 
 use crate::support::{Cluster, get, paxlog, until};
 
+/// Why a replica does without another, as it says on HTTP.
+fn why(cluster: &Cluster, at: u16, about: u16) -> Option<String> {
+    let status = cluster.status(at)?;
+    let peers = status["peers"].as_array()?;
+    let peer = peers.iter().find(|peer| peer["id"] == about)?;
+    Some(peer["why"].as_str()?.to_owned())
+}
+
 #[test]
 fn a_wiped_replica_is_refused_and_formatted_by_hand_it_runs_without_a_vote_and_says_so() {
     let mut cluster = Cluster::started();
@@ -40,6 +48,20 @@ fn a_wiped_replica_is_refused_and_formatted_by_hand_it_runs_without_a_vote_and_s
     assert_eq!(status["applied_index"], 0, "{status}");
     let seen = cluster.paxlog(&["cluster", "status"]).run().ok().text();
     assert!(seen.contains("vote"), "{seen}");
+    // The others say why they do without it.
+    for healthy in [1, 2] {
+        let why = until("a healthy replica says why", || {
+            why(&cluster, healthy, wiped).filter(|why| why.contains("another incarnation"))
+        });
+        assert!(why.contains("directory was replaced"), "{why}");
+    }
+    let seen = cluster.paxlog(&["cluster", "status"]).run().ok().text();
+    assert_eq!(
+        seen.matches("it answers under another incarnation").count(),
+        2,
+        "{seen}"
+    );
+    assert_eq!(why(&cluster, 1, 2), None);
 
     // The other two go on.
     append(&cluster, "with two", "60s").ok();
@@ -48,6 +70,10 @@ fn a_wiped_replica_is_refused_and_formatted_by_hand_it_runs_without_a_vote_and_s
     assert_ne!(leader, wiped);
     let other = 3 - leader;
     cluster.kill(other);
+    let why = until("the one that is left says that there is no link", || {
+        why(&cluster, leader, other).filter(|why| why.starts_with("no link: "))
+    });
+    println!("to the one that was killed: {why}");
     let output = append(&cluster, "with a vote that must not count", "3s");
     assert!(
         matches!(output.code, Some(3 | 4)),

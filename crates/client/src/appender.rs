@@ -139,7 +139,8 @@ impl Appender {
             opened: false,
             over: None,
         };
-        poll_fn(|context| task.poll_opened(context)).await?;
+        let opened = poll_fn(|context| task.poll_opened(context)).await;
+        opened.map_err(|error| task.driver.explain(error))?;
         tokio::spawn(task);
         Ok(Appender {
             shared,
@@ -431,9 +432,9 @@ impl Task {
                         expected, token,
                         "appends end in the order in which they were taken"
                     );
-                    ends.push((flight, result));
+                    ends.push((flight, result.map_err(|error| self.driver.explain(error))));
                 }
-                AppendEvent::Closed(error) => self.over = Some(error),
+                AppendEvent::Closed(error) => self.over = Some(self.driver.explain(error)),
             }
         }
         self.end(ends);

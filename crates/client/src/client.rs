@@ -290,6 +290,8 @@ impl Client {
         let machine = Queries::new(QueriesConfig::new(random::seed()), self.pool.tracker());
         let mut driver = Driver::new(self.pool.clone(), machine);
         let now = driver.now();
+        // What is about one server is not about the others.
+        let one = matches!(whom, Whom::Only(_));
         driver.machine.ask(
             now,
             Token(0),
@@ -297,7 +299,7 @@ impl Client {
             whom,
             now + self.deadline.as_nanos() as u64,
         );
-        poll_fn(|context| {
+        let result = poll_fn(|context| {
             loop {
                 if let Some(done) = driver.machine.poll_done() {
                     return Poll::Ready(done.result);
@@ -307,7 +309,8 @@ impl Client {
                 }
             }
         })
-        .await
+        .await;
+        result.map_err(|error| if one { error } else { driver.explain(error) })
     }
 }
 

@@ -135,7 +135,8 @@ impl Future for Task {
                     .position(|(token, _)| *token == done.token);
                 if let Some((_, reply)) = at.and_then(|at| task.replies.remove(at)) {
                     // Whoever asked may have stopped waiting.
-                    let _ = reply.send(done.result);
+                    let result = done.result.map_err(|error| task.driver.explain(error));
+                    let _ = reply.send(result);
                 }
             }
             if task.driver.poll_turn(context).is_pending() {

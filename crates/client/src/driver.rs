@@ -57,6 +57,11 @@ impl<M: Machine> Driver<M> {
         self.pool.now()
     }
 
+    /// The error, with what is known of servers that it does not speak of.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        self.pool.explain(error)
+    }
+
     /// Lets the world in and the machine's effects out. Ready when the machine was told something, so that it
     /// may have something to say; pending, with the wake-up arranged, when there is nothing to do.
     pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {

@@ -16,7 +16,7 @@ use paxlog_quic::{
     Connection, Credentials, Endpoint, Expect, FrameReceiver, FrameSender, PeerError, Plane,
     ReceiveError, SendError, Tuning,
 };
-use paxlog_session::{LeaderTracker, Nanos, Server};
+use paxlog_session::{LeaderTracker, Nanos, Server, account};
 use paxlog_wire::client::{ClientHello, ControlEvent, Query, QueryRequest};
 use paxlog_wire::{Code, FrameLimits, LeaderHint};
 use tokio::sync::{Notify, watch};
@@ -34,6 +34,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 const AGAIN_FIRST: Duration = Duration::from_millis(20);
 /// … to here, while nobody asks for the server; one who does cuts it to the first.
 const AGAIN_LAST: Duration = Duration::from_secs(1);
+
+/// What a server says that says nothing.
+const NO_ANSWER: &str = "no answer";
 
 /// How long a replica that lost its leadership may take to answer a small question.
 const PROBE: Duration = Duration::from_millis(300);
@@ -110,43 +113,70 @@ impl Pool {
         let end = tokio::time::Instant::now() + deadline;
         let mut changes = self.inner.changes.subscribe();
         loop {
-            let mut refusals = Vec::new();
-            let mut open = false;
-            let mut why = None;
+            let mut said: Vec<(&Server, String)> = Vec::new();
+            let (mut open, mut refusal) = (false, None);
             for (server, line) in &lines {
                 match &*line.state.borrow() {
                     State::Up(_) => return Ok(()),
-                    State::Connecting(None) => open = true,
-                    State::Down(error) | State::Connecting(Some(error)) => match error.retry {
-                        paxlog_wire::Retry::Never => refusals.push(error.clone()),
-                        _ => {
-                            open = true;
-                            why = Some(format!("{server}: {}", error.message));
+                    State::Connecting(None) => {
+                        open = true;
+                        said.push((server, NO_ANSWER.to_owned()));
+                    }
+                    State::Down(error) | State::Connecting(Some(error)) => {
+                        match error.retry {
+                            paxlog_wire::Retry::Never => refusal = Some(error.clone()),
+                            _ => open = true,
                         }
-                    },
+                        said.push((server, error.message.clone()));
+                    }
                 }
             }
-            if !open && let Some(refusal) = refusals.pop() {
-                return Err(refusal);
-            }
-            let names = || {
-                lines
-                    .iter()
-                    .map(|(server, _)| server.to_string())
-                    .collect::<Vec<_>>()
-                    .join(", ")
+            let all = || account(said.iter().map(|(server, words)| (*server, &**words)));
+            let refused = |refusal: Error| Error {
+                message: all(),
+                ..refusal
             };
+            if !open && let Some(refusal) = refusal {
+                return Err(refused(refusal));
+            }
             tokio::select! {
                 // The sender lives in the pool, so this ends only with a change.
                 _ = changes.changed() => {}
-                () = tokio::time::sleep_until(end) => {
-                    if let Some(refusal) = refusals.pop() {
-                        return Err(refusal);
-                    }
-                    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-                    return Err(Error::new(Code::Unavailable, format!("no replica answers at {}{why}", names())));
-                }
+                () = tokio::time::sleep_until(end) => return Err(match refusal {
+                    Some(refusal) => refused(refusal),
+                    None => Error::new(Code::Unavailable, format!("no replica answers: {}", all())),
+                }),
             }
+        }
+    }
+
+    /// Adds what is known of servers that an error does not speak of, where the cluster was not available: nobody
+    /// asked them, but it may be they that are missing.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        if error.code.exit_code() != 3 {
+            return error;
+        }
+        let mut missing = Vec::new();
+        for (server, line) in &*lock(&self.inner.servers) {
+            let why = match &*line.state.borrow() {
+                State::Up(_) => continue,
+                State::Down(why) | State::Connecting(Some(why)) => why.message.clone(),
+                State::Connecting(None) => NO_ANSWER.to_owned(),
+            };
+            if !error.message.contains(&*server.0) {
+                missing.push((server.clone(), why));
+            }
+        }
+        match missing.is_empty() {
+            true => error,
+            false => Error {
+                message: format!(
+                    "{}; {}",
+                    error.message,
+                    account(missing.iter().map(|(server, words)| (server, &**words)))
+                ),
+                ..error
+            },
         }
     }
 
@@ -272,10 +302,7 @@ async fn keep(inner: Arc<Inner>, server: Server, state: watch::Sender<State>, wa
     loop {
         let attempt = tokio::time::timeout(CONNECT, connect(&inner, &server)).await;
         let why = match attempt {
-            Err(_) => Error::new(
-                Code::Unavailable,
-                format!("no answer within {} s", CONNECT.as_secs()),
-            ),
+            Err(_) => Error::new(Code::Unavailable, NO_ANSWER),
             Ok(Err(why)) => why,
             Ok(Ok((connection, mut control))) => {
                 again = AGAIN_FIRST;
@@ -436,7 +463,15 @@ impl Control {
 }
 
 pub(crate) fn lost(error: &PeerError) -> Error {
-    Error::new(error.code(), error.to_string())
+    let message = match error {
+        PeerError::Unreachable { .. } => NO_ANSWER.to_owned(),
+        PeerError::WrongPort { .. } => {
+            "this looks like a replica port: clients use another one (`listen.clients`, 7400 by default, not 7410)"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    };
+    Error::new(error.code(), message)
 }
 
 pub(crate) fn sent(error: &SendError) -> Error {

@@ -1,7 +1,7 @@
 //! The core and Paxos: its effects, its roles, and who leads.
 
 use bytes::Bytes;
-use paxlog_paxos::{PersistId, Role, RoleChange};
+use paxlog_paxos::{PersistId, Role, RoleChange, Standing};
 use paxlog_wire::{Code, LeaderHint, WireError};
 
 use crate::durable;
@@ -182,7 +182,11 @@ impl Node {
             }
             None => WireError::new(
                 Code::Electing,
-                "there is no leader at present: try again in a moment",
+                if self.paxos.standing() == Standing::Voter && !self.paxos.quorum_is_reached() {
+                    "there is no leader: this replica reaches no majority"
+                } else {
+                    "there is no leader at present: try again in a moment"
+                },
             )
             .with_retry_after_ms(ELECTING_RETRY_MS),
         }

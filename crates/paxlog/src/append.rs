@@ -1,4 +1,7 @@
 //! `paxlog append`: lines, a whole file or JSON through one appender.
+//!
+//! Nothing is opened, so no log is made and no older producer of the name shut out, before there is a first good record.
+//! However it ends, it says what stands and what is known of the rest ([`settled`]).
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,8 +14,8 @@ use serde_json::json;
 
 use crate::cli::{DeadlineArg, Global};
 use crate::connect;
-use crate::failure::Failure;
-use crate::input::{self, As, Chunks};
+use crate::failure::{Exit, Failure};
+use crate::input::{self, As, Chunk, Chunks};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Format, Stdout};
 use crate::time;
@@ -27,8 +30,12 @@ use crate::time;
   find . -print0 | paxlog append names -0        a record between NULs
 
 A record is the bytes between line feeds, a carriage return included; an unterminated last line is a
-record too. A line over 1 MiB is refused with its number; the lines before it stand. Receipts mean: on disk
-on a majority of the replicas.")]
+record too. A line over 1 MiB is refused with its number; the lines before it stand. Empty input appends
+nothing, makes no log, and is no error. Receipts mean: on disk on a majority of the replicas.
+
+An error says what stands and what is known of the rest: not applied (exit 1, 2, 3 or 6), or unknown (4).
+With --output json it has code, retry, outcome (not_applied or unknown) of what failed, and in records and
+unknown how many stand and of how many nobody knows.")]
 pub(crate) struct AppendArgs {
     /// The log; made at the first append if the cluster allows it.
     #[arg(value_parser = crate::names::log_name)]
@@ -73,8 +80,16 @@ const RECORDS_PER_APPEND: usize = 1024;
 const BYTES_PER_APPEND: usize = 512 << 10;
 
 pub(crate) async fn append(global: &Global, args: AppendArgs) -> Result<(), Failure> {
+    let producer = args.producer.clone();
+    let mut done = Summary::default();
+    let result = attempt(global, args, &mut done).await;
+    result.map_err(|failure| settled(failure, &done, producer.as_deref()))
+}
+
+/// Leaves in `done` what was done, however it ends.
+async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Result<(), Failure> {
     // Everything that can be wrong here is found before anything is sent.
-    let (chunks, length) = if args.messages.is_empty() {
+    let (mut chunks, length) = if args.messages.is_empty() {
         let input = input::open(args.file.as_deref())?;
         if input.length.is_none() && std::io::stdin().is_terminal() && args.file.is_none() {
             output::note("reading records from the terminal, one a line; Ctrl-D ends");
@@ -87,6 +102,25 @@ pub(crate) async fn append(global: &Global, args: AppendArgs) -> Result<(), Fail
     let interrupt = Interrupt::watch();
     let deadline = args.deadline.deadline;
     let client = connect::connect(global, deadline).await?;
+    let mut run = Run {
+        log: args.log,
+        format: global.output,
+        verbose: args.verbose,
+        progress: progress(length, args.verbose),
+        stdout: Stdout::new(),
+    };
+    // Opening may make the log: only for a record that can be sent.
+    let first = tokio::select! {
+        first = chunks.recv() => first,
+        () = interrupt.wait() => {
+            run.summary(done, true)?;
+            return Err(Failure::interrupted());
+        }
+    };
+    let first = match first {
+        Some(first) => first?,
+        None => return run.summary(done, false),
+    };
     let options = AppenderOptions {
         producer: args.producer,
         linger: args.linger,
@@ -94,17 +128,10 @@ pub(crate) async fn append(global: &Global, args: AppendArgs) -> Result<(), Fail
         ..AppenderOptions::default()
     };
     let appender = tokio::select! {
-        appender = client.appender(&args.log, options) => appender?,
+        appender = client.appender(&run.log, options) => appender?,
         () = interrupt.wait() => return Err(Failure::interrupted()),
     };
-    let run = Run {
-        log: args.log,
-        format: global.output,
-        verbose: args.verbose,
-        progress: progress(length, args.verbose),
-        stdout: Stdout::new(),
-    };
-    run.all(&appender, chunks, &interrupt).await
+    run.all(&appender, first, chunks, &interrupt, done).await
 }
 
 /// `-m`: as if it had been read.
@@ -148,28 +175,35 @@ impl Run {
     async fn all(
         mut self,
         appender: &Appender,
+        first: Chunk,
         mut chunks: Chunks,
         interrupt: &Interrupt,
+        done: &mut Summary,
     ) -> Result<(), Failure> {
-        let mut failure: Option<Failure> = None;
+        // Of an append that was sent; and of what came behind all that was.
+        let (mut failure, mut behind): (Option<Failure>, Option<Failure>) = (None, None);
         let mut ends: Vec<Completion> = Vec::new();
         // Appends under way, by tag: `0..tag` were given, `ended` of them have ended.
         let (mut tag, mut ended) = (0_u64, 0_u64);
         let mut interrupted = false;
+        let mut next = Some(first);
         'input: loop {
-            let chunk = tokio::select! {
-                chunk = chunks.recv() => chunk,
-                () = appender.completions(&mut ends), if ended < tag => {
-                    ended += self.receipts(&mut ends, &mut failure)?;
-                    if failure.is_some() { break; }
-                    continue;
-                }
-                () = interrupt.wait() => { interrupted = true; break; }
+            let chunk = match next.take() {
+                Some(first) => Some(Ok(first)),
+                None => tokio::select! {
+                    chunk = chunks.recv() => chunk,
+                    () = appender.completions(&mut ends), if ended < tag => {
+                        ended += self.receipts(&mut ends, &mut failure)?;
+                        if failure.is_some() { break; }
+                        continue;
+                    }
+                    () = interrupt.wait() => { interrupted = true; break; }
+                },
             };
             let chunk = match chunk {
                 None => break,
                 Some(Err(error)) => {
-                    failure = Some(error);
+                    behind = Some(error);
                     break;
                 }
                 Some(Ok(chunk)) => chunk,
@@ -183,7 +217,7 @@ impl Run {
                     tokio::select! {
                         result = &mut append => {
                             if let Err(error) = result {
-                                failure = Some(error.into());
+                                behind = Some(error.into());
                                 break 'input;
                             }
                             tag += 1;
@@ -212,19 +246,13 @@ impl Run {
             }
         }
         self.progress.finish_and_clear();
-        let mut summary = appender.summary();
+        *done = appender.summary();
         // What has not ended by now is not known.
-        if interrupted {
-            summary.unknown = summary.unknown.max(summary.pending);
-        }
-        self.summary(&summary, interrupted)?;
-        match failure {
-            Some(failure) => Err(failure
-                .fact("records", summary.records)
-                .fact("unknown", summary.unknown)),
-            None if interrupted => Err(Failure::interrupted()
-                .fact("records", summary.records)
-                .fact("unknown", summary.unknown)),
+        done.unknown += std::mem::take(&mut done.pending);
+        self.summary(done, interrupted)?;
+        match failure.or(behind) {
+            Some(failure) => Err(failure),
+            None if interrupted => Err(Failure::interrupted()),
             None => Ok(()),
         }
     }
@@ -288,6 +316,76 @@ impl Run {
                 .line(&summary_text(&self.log, summary, interrupted))?,
         }
         self.stdout.flush()
+    }
+}
+
+/// The failure with what stands, and what is known of the rest, in words and as facts.
+fn settled(mut failure: Failure, done: &Summary, producer: Option<&str>) -> Failure {
+    let unknown = done.unknown > 0
+        || (done.records == 0 && failure.facts.get("outcome") == Some(&json!("unknown")));
+    if unknown && matches!(failure.exit, Exit::Refused | Exit::Unavailable) {
+        failure.exit = Exit::Unknown;
+    }
+    let (code, retry) = match failure.exit {
+        Exit::Usage | Exit::Refused => ("Invalid", "never"),
+        Exit::Unavailable => ("Unavailable", "after"),
+        Exit::Unknown => ("OutcomeUnknown", "now"),
+        Exit::Integrity => ("Corrupt", "elsewhere"),
+        Exit::LocalIo => ("LocalIo", "never"),
+        Exit::Interrupted => ("Interrupted", "now"),
+    };
+    failure.code.get_or_insert(code);
+    if !failure.facts.contains_key("retry") {
+        failure = failure.fact("retry", retry);
+    }
+    let line = failure
+        .facts
+        .get("line")
+        .and_then(serde_json::Value::as_u64);
+    let words = outcome(done, unknown, line);
+    failure.message.push_str(&format!("; {words}"));
+    if unknown {
+        failure.hint = Some(match producer {
+            Some(name) => format!(
+                "`paxlog tail LOG` shows what is there; the next append with --producer '{name}' shuts out what may still come, and appends its records anew"
+            ),
+            None => {
+                "`paxlog tail LOG` shows what is there; look before you send it again".to_owned()
+            }
+        });
+    }
+    failure
+        .fact("outcome", if unknown { "unknown" } else { "not_applied" })
+        .fact("records", done.records)
+        .fact("unknown", done.unknown)
+}
+
+/// What stands, and what is known of the rest.
+fn outcome(done: &Summary, unknown: bool, line: Option<u64>) -> String {
+    let records = |count: u64| match count {
+        1 => "1 record".to_owned(),
+        count => format!("{} records", time::thousands(count)),
+    };
+    let stand = match done.records {
+        1 => "stands",
+        _ => "stand",
+    };
+    match (done.records, unknown, line) {
+        (0, true, _) if done.unknown == 0 => "whether it was applied is unknown".to_owned(),
+        (0, true, _) => format!("of {} the outcome is unknown", records(done.unknown)),
+        (count, true, _) => format!(
+            "{} {stand}, of {} more the outcome is unknown",
+            records(count),
+            time::thousands(done.unknown)
+        ),
+        (0, false, _) => "nothing of it was applied".to_owned(),
+        (count, false, Some(line)) => format!(
+            "{} before line {line} {stand}, it and what followed were not applied",
+            records(count)
+        ),
+        (count, false, None) => {
+            format!("{} {stand}, what followed was not applied", records(count))
+        }
     }
 }
 
@@ -405,6 +503,71 @@ mod tests {
         assert_eq!(
             summary_text("notes", &cut, true),
             "notes: nothing appended; of 7 more the outcome is unknown; interrupted"
+        );
+    }
+
+    #[test]
+    fn a_failure_says_what_stands_and_what_is_known_of_the_rest() {
+        let done = |records, unknown| Summary {
+            records,
+            unknown,
+            ..Summary::default()
+        };
+        let line = || {
+            Failure::refused("line 17 of in is too long")
+                .code("TooLarge")
+                .fact("line", 17)
+        };
+        let nothing = settled(line(), &done(0, 0), None);
+        assert_eq!(
+            nothing.message,
+            "line 17 of in is too long; nothing of it was applied"
+        );
+        assert_eq!(
+            (nothing.exit, nothing.code),
+            (Exit::Refused, Some("TooLarge"))
+        );
+        assert_eq!(nothing.facts["outcome"], "not_applied");
+        assert_eq!(nothing.facts["retry"], "never");
+        let some = settled(line(), &done(16, 0), None);
+        assert!(
+            some.message.ends_with(
+                "; 16 records before line 17 stand, it and what followed were not applied"
+            ),
+            "{some}"
+        );
+        assert_eq!(some.facts["records"], 16);
+        // What was read wrong is of less weight than what nobody knows.
+        let unknown = settled(line(), &done(3, 13), Some("me"));
+        assert_eq!(unknown.exit, Exit::Unknown);
+        assert_eq!(unknown.facts["outcome"], "unknown");
+        assert!(
+            unknown
+                .message
+                .ends_with("; 3 records stand, of 13 more the outcome is unknown"),
+            "{unknown}"
+        );
+        assert!(unknown.hint.unwrap().contains("--producer 'me'"));
+        // Every error has all facts, whoever made it.
+        for failure in [
+            Failure::usage("no such file"),
+            Failure::local_io("cannot read"),
+            Failure::unavailable("nobody"),
+            Failure::interrupted(),
+        ] {
+            let exit = failure.exit;
+            let failure = settled(failure, &done(0, 0), None);
+            assert_eq!(failure.exit, exit);
+            assert!(failure.code.is_some(), "{failure}");
+            assert!(failure.facts.contains_key("retry"), "{failure}");
+            assert_eq!(failure.facts["outcome"], "not_applied", "{failure}");
+        }
+        let late = Failure::new(Exit::Unknown, "silence").fact("outcome", "unknown");
+        let late = settled(late, &done(0, 0), None);
+        assert_eq!(late.facts["outcome"], "unknown");
+        assert!(
+            late.message
+                .ends_with("; whether it was applied is unknown")
         );
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum ClusterCommand {
   paxlog cluster status
   paxlog cluster status --output json | jq -r 'select(.role == \"leader\") | .replica'
 
+Each replica answers with how it is when it is asked, and says of each other one that is out why, as far as it knows.
+
 Exits with 3 if no replica answers, or none of them leads.")]
 pub(crate) struct StatusArgs {
     /// How long a replica may take to answer.
@@ -121,6 +123,7 @@ fn to_json(server: &str, status: &Status) -> Value {
             "linked": m.linked,
             "lag_slots": m.lag_slots,
             "round_trip_us": m.round_trip_us,
+            "why": m.why,
         })).collect::<Vec<_>>(),
     })
 }
@@ -142,9 +145,6 @@ fn to_text(server: &str, status: &Status) -> String {
         .filter(|m| m.replica != status.replica)
     {
         let mut facts = Vec::new();
-        if !member.linked {
-            facts.push("no link".to_owned());
-        }
         if let Some(lag) = member.lag_slots.filter(|lag| *lag > 0) {
             facts.push(format!("{} slots behind", time::thousands(lag)));
         }
@@ -153,6 +153,11 @@ fn to_text(server: &str, status: &Status) -> String {
                 "round trip {}",
                 time::human(Duration::from_micros(us))
             ));
+        }
+        match &member.why {
+            Some(why) => facts.push(why.clone()),
+            None if !member.linked => facts.push("no link".to_owned()),
+            None => {}
         }
         if !facts.is_empty() {
             text.push_str(&format!(

@@ -85,9 +85,7 @@ impl From<Error> for Failure {
 /// The way out of an error, where the message alone does not say it.
 fn hint(error: &Error) -> Option<&'static str> {
     if error.outcome == OutcomeFact::Unknown {
-        return Some(
-            "some of it may have been applied: read the tail of the log before you append again; a named --producer settles it",
-        );
+        return Some("it may have been applied, or may yet be: look before you send it again");
     }
     match error.code {
         Code::NotFound => {
@@ -105,7 +103,9 @@ fn hint(error: &Error) -> Option<&'static str> {
         Code::Unauthenticated | Code::Forbidden | Code::WrongCluster => {
             Some("check that cluster, ca, cert and key of the profile belong to this cluster")
         }
-        Code::VersionMismatch => Some("use a client of the cluster's release"),
+        Code::VersionMismatch => Some(
+            "check the ports of `servers` in the profile (clients' are 7400 by default, not 7410), and that client and cluster are of the same release",
+        ),
         Code::Corrupt => {
             Some("another replica may have a good copy; `paxlog wal verify` on the damaged one")
         }

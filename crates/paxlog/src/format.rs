@@ -13,6 +13,7 @@ use crate::serve::ConfigArgs;
 #[derive(Args)]
 #[command(
     after_help = "`serve` refuses a directory that was not formatted, so that a lost disk is never taken for a new one.
+The config's cluster id, certificate and key are checked first, as `serve` does; if they are refused nothing is made.
 
 Examples:
   paxlog format --config /etc/paxlog/r1.toml

@@ -31,7 +31,7 @@ pub(crate) struct Chunk {
     pub(crate) input_bytes: u64,
 }
 
-/// What input gives: chunks, and at most one failure, which ends it. The records before it stand.
+/// What input gives: chunks, and at most one failure, which ends it; the records before it were given.
 pub(crate) type Chunks = mpsc::Receiver<Result<Chunk, Failure>>;
 
 /// An input that was opened.
@@ -179,7 +179,7 @@ fn cut(
 ) -> Result<(), Failure> {
     let too_long = |TooLong { line }: TooLong| {
         Failure::refused(format!(
-            "line {line} of {name} is longer than a record may be, {} bytes; the lines before it stand",
+            "line {line} of {name} is longer than a record may be, {} bytes",
             piece_bytes_max(how)
         ))
         .code("TooLarge")
@@ -197,24 +197,38 @@ fn cut(
             As::Json => {
                 let line = framer.records();
                 let record = record_json::from_json(&piece).map_err(|problem| {
-                    Failure::refused(format!(
-                        "line {line} of {name} {problem}; the lines before it stand"
-                    ))
-                    .code("Invalid")
-                    .fact("line", line)
+                    Failure::refused(format!("line {line} of {name} {problem}"))
+                        .code("Invalid")
+                        .fact("line", line)
                 })?;
-                let (bytes, limit) = (record_bytes(&record), limits::RECORD_BYTES_MAX);
-                if bytes > limit {
-                    return Err(Failure::refused(format!(
-                        "the record on line {line} of {name} has {bytes} bytes; it may have {limit}; the lines before it stand"
-                    ))
-                    .code("TooLarge")
-                    .fact("line", line));
-                }
+                check(&record).map_err(|problem| {
+                    Failure::refused(format!("the record on line {line} of {name} {problem}"))
+                        .code("TooLarge")
+                        .fact("line", line)
+                })?;
                 records.push(record);
             }
         }
     }
+}
+
+/// What is wrong with the size of a record, if anything is: what the client would refuse, found before anything is sent.
+fn check(record: &Record) -> Result<(), String> {
+    let (bytes, limit) = (record_bytes(record), limits::RECORD_BYTES_MAX);
+    if bytes > limit {
+        return Err(format!("has {bytes} bytes; it may have {limit}"));
+    }
+    let key = record.key.as_ref().map_or(0, |key| key.len());
+    let (headers, limit) = (
+        bytes - record.payload.len() - key,
+        limits::HEADERS_BYTES_MAX,
+    );
+    if headers > limit {
+        return Err(format!(
+            "has headers of {headers} bytes; they may have {limit}"
+        ));
+    }
+    Ok(())
 }
 
 /// The bytes of a record that count towards its limit.

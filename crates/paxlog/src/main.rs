@@ -125,6 +125,9 @@ fn usage(error: &clap::Error) -> ExitCode {
             let message = lines.next().unwrap_or("wrong usage").to_owned();
             Failure::usage(message)
                 .hint("see --help")
+                .code("Invalid")
+                .fact("retry", "never")
+                .fact("outcome", "not_applied")
                 .print(Format::Json);
             return ExitCode::from(Exit::Usage as u8);
         }

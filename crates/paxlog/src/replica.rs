@@ -1,7 +1,9 @@
 //! Running replicas in this process: starting, waiting, and what their ends mean for the user.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use paxlog_quic::CertsError;
 use paxlog_server::config::Config;
 use paxlog_server::{ExitReason, FormatError, Replica, StartError};
 
@@ -31,12 +33,38 @@ pub(crate) fn run_one(config: &Config, until_stdin_ends: bool) -> Result<(), Fai
             () = interrupt.wait() => Ok(()),
             () = stdin_end(), if until_stdin_ends => Ok(()),
             end = first_end(std::slice::from_ref(&replica)) => end,
+            never = tell_when_ready(&replica) => match never {},
         }
     });
     runtime.shutdown_background();
     tracing::info!(replica = config.replica, "stopping");
     let reason = replica.shutdown(SHUTDOWN);
+    tracing::info!(
+        replica = config.replica,
+        exit = reason.exit_code(),
+        "stopped: {reason}"
+    );
     ended.and(end_failure(&reason))
+}
+
+/// Says once that the replica serves, and where.
+async fn tell_when_ready(replica: &Replica) -> Infallible {
+    loop {
+        let status = replica.status();
+        if status.ready {
+            tracing::info!(
+                replica = status.replica,
+                role = status.role,
+                clients = %replica.client_addr(),
+                replicas = %replica.replica_addr(),
+                metrics = %replica.metrics_addr(),
+                "serving"
+            );
+            break;
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    std::future::pending().await
 }
 
 async fn stdin_end() {
@@ -86,6 +114,9 @@ pub(crate) fn format_failure(error: &FormatError) -> Failure {
     match error {
         FormatError::AlreadyFormatted { .. } => Failure::usage(message)
             .hint("`paxlog serve` runs it; only a directory that may be lost for good should be removed and formatted again"),
+        FormatError::SampleCluster => Failure::usage(message)
+            .hint("put the id into the config file; `paxlog certs issue --replica N` then makes the certificate and key it names"),
+        FormatError::Refused(error) => start_failure(error),
         FormatError::InUse { .. } => Failure::unavailable(message).hint("stop the process that has it open"),
         FormatError::Io { .. } => Failure::local_io(message),
     }
@@ -103,6 +134,9 @@ fn start_failure(error: &StartError) -> Failure {
         StartError::Endpoint(_) | StartError::Http { .. } => {
             failure.hint("is another replica, or another program, at that address? Stop it, or choose another port")
         }
+        StartError::Certs(CertsError::Read { .. }) => failure.hint(
+            "paths in a config file are relative to it; `paxlog certs issue --replica N` makes a certificate and its key",
+        ),
         StartError::NotFormatted { .. }
         | StartError::Config(_)
         | StartError::Certs(_)

@@ -153,6 +153,10 @@ impl Standing {
 pub struct PeerStatus {
     /// Which.
     pub id: ReplicaId,
+    /// The incarnation that the group was formed with; what comes from another one is not listened to.
+    pub incarnation: Option<Incarnation>,
+    /// It says that it votes; true until it was heard.
+    pub voter: bool,
     /// It was heard lately.
     pub heard: bool,
     /// It was heard lately, and said that it hears this replica.

@@ -108,8 +108,11 @@ impl Paxos {
                 _ => says.map(|s| s.durable_prefix),
             };
             let durable = durable.unwrap_or(Slot::ZERO);
+            let listed = self.members().iter().find(|m| m.id == id);
             PeerStatus {
                 id,
+                incarnation: listed.map(|m| m.incarnation),
+                voter: says.is_none_or(|s| s.voter),
                 heard: self.peers.heard(id, now),
                 both_ways: self.peers.both_ways(id, now),
                 rtt_ns: peer.rtt_ns(),

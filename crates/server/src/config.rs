@@ -550,5 +550,8 @@ fn required<T>(value: Option<T>, key: &'static str, hint: &'static str) -> Resul
 /// A config file with every key, as `paxlog serve --print-sample` prints it.
 pub const SAMPLE: &str = include_str!("../../../docs/serve.sample.toml");
 
+/// The cluster's id in [`SAMPLE`]: nobody's.
+pub(crate) const SAMPLE_CLUSTER: u128 = 0x5f0c_2b8e_9d4a_47d6_a1b3_c5d7_e9f0_0112;
+
 #[cfg(test)]
 mod tests;

@@ -156,6 +156,7 @@ fn assemble(seed: Seed, begin: Instant) -> Result<(Turns, Bound, [Endpoint; 2]),
         Arc::clone(&wal),
         Rc::clone(&aux),
         Arc::clone(&mailbox),
+        Arc::clone(&published),
     );
     tokio::task::spawn_local(clients::accept(Rc::clone(&desk), acceptor));
     let mut members: Vec<u16> = config.members.iter().map(|member| member.id).collect();

@@ -1,5 +1,6 @@
 //! How a replica fails to start, and how it ends.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -105,6 +106,20 @@ pub enum ExitReason {
     Diverging(String),
     /// A bug.
     Panicked,
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitReason::Stopped => f.write_str("it was asked to"),
+            ExitReason::StorageFailed(why) => write!(f, "its disk failed: {why}"),
+            ExitReason::Diverging(why) => write!(
+                f,
+                "going on would have made it differ from the others: {why}"
+            ),
+            ExitReason::Panicked => f.write_str("it panicked, which is a bug"),
+        }
+    }
 }
 
 impl ExitReason {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use paxlog_wal::{Identity, RealDisk};
 
-use crate::config::Config;
+use crate::config::{Config, SAMPLE_CLUSTER};
+use crate::exit::StartError;
+use crate::replica;
 
 /// A directory that was made.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,15 @@ pub enum FormatError {
         /// The directory.
         dir: PathBuf,
     },
+    /// `serve` would refuse the configuration, the certificate or its key too.
+    #[error("{0}")]
+    Refused(#[from] StartError),
+    /// The configuration still has the cluster's id of the sample.
+    #[error(
+        "`cluster` is the id of the sample file, which is no cluster's: `paxlog certs init` draws this cluster's own and \
+         prints it"
+    )]
+    SampleCluster,
     /// A process has it open.
     #[error("{} is in use by another process", dir.display())]
     InUse {
@@ -40,11 +51,16 @@ pub enum FormatError {
 
 /// Makes the data directory of a replica, with a new random incarnation.
 /// `serve` refuses a directory that this did not make, so that a lost disk is
-/// never taken for a new one.
+/// never taken for a new one. The configuration and its certificates are checked first as `serve` does,
+/// so that no directory is made for a cluster or replica that was not meant.
 ///
 /// # Errors
-/// [`FormatError`]; an existing directory is left as it is.
+/// [`FormatError`]; an existing directory is left as it is, and none is made.
 pub fn format(config: &Config) -> Result<Formatted, FormatError> {
+    if config.cluster == SAMPLE_CLUSTER {
+        return Err(FormatError::SampleCluster);
+    }
+    replica::credentials(config)?;
     let dir = config.data_dir.clone();
     let io = |what: String| FormatError::Io {
         dir: config.data_dir.clone(),

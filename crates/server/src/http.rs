@@ -1,9 +1,10 @@
 //! `/metrics`, `/livez`, `/readyz` and `/status`, on a thread and runtime of
-//! their own: a scrape never waits for the core, nor the core for a scrape.
+//! their own: a scrape never waits for the core, nor the core for a scrape. Who asks how the replica is gets a look
+//! taken after the question, unless the core does not answer soon.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,43 +14,69 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::exit::StartError;
+use crate::mailbox::Mailbox;
 use crate::status::Status;
 
 /// A core whose turns stand still for so long is not alive.
 const CORE_SILENT: Duration = Duration::from_secs(5);
 /// How often the exporter folds its samples, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How long to wait for a fresh look; then the last one has to do.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// What the core publishes for others to look at.
 #[derive(Debug)]
 pub(crate) struct Published {
-    status: Mutex<Status>,
+    /// The last look, and how many had been asked for when it was taken.
+    shown: watch::Sender<(u64, Status)>,
+    /// Looks asked for.
+    asked: AtomicU64,
+    mailbox: Arc<Mailbox>,
     begin: Instant,
     /// Nanoseconds after `begin` of the core's last sign of life.
     alive: AtomicU64,
 }
 
 impl Published {
-    pub(crate) fn new() -> Published {
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Published {
+        let starting = Status {
+            sentence: "The replica is starting.".to_owned(),
+            ..Status::default()
+        };
         Published {
-            status: Mutex::default(),
+            shown: watch::Sender::new((0, starting)),
+            asked: AtomicU64::new(0),
+            mailbox,
             begin: Instant::now(),
             alive: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn publish(&self, status: Status) {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    /// A look that the core took; `asked` is what [`Published::asked`] said before it.
+    pub(crate) fn publish(&self, asked: u64, status: Status) {
+        self.shown.send_replace((asked, status));
     }
 
+    /// The last look.
     pub(crate) fn status(&self) -> Status {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shown.borrow().1.clone()
+    }
+
+    /// How many looks were asked for.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Asks for a look, and waits until one taken after this call is there, for `patience` at most.
+    pub(crate) async fn refresh(&self, patience: Duration) {
+        let mut shown = self.shown.subscribe();
+        let ours = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        self.mailbox.ring();
+        // Too late, or the core has ended: there is the last look.
+        let _ = tokio::time::timeout(patience, shown.wait_for(|(asked, _)| *asked >= ours)).await;
     }
 
     /// The core is alive.
@@ -58,10 +85,12 @@ impl Published {
             .store(self.begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
-    fn silent_for(&self) -> Duration {
-        self.begin
-            .elapsed()
-            .saturating_sub(Duration::from_nanos(self.alive.load(Ordering::Relaxed)))
+    /// That the core does not move, if it does not.
+    fn stuck(&self) -> Option<String> {
+        let beat = Duration::from_nanos(self.alive.load(Ordering::Relaxed));
+        let silent = self.begin.elapsed().saturating_sub(beat);
+        (silent > CORE_SILENT)
+            .then(|| format!("The core has not moved for {} s.\n", silent.as_secs()))
     }
 }
 
@@ -183,15 +212,17 @@ async fn metrics(State(served): State<Served>) -> Response {
 }
 
 async fn livez(State(served): State<Served>) -> Response {
-    let silent = served.published.silent_for();
-    if silent > CORE_SILENT {
-        let sentence = format!("The core has not moved for {} s.\n", silent.as_secs());
+    if let Some(sentence) = served.published.stuck() {
         return (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response();
     }
     "The replica is alive.\n".into_response()
 }
 
 async fn readyz(State(served): State<Served>) -> Response {
+    served.published.refresh(LOOK).await;
+    if let Some(sentence) = served.published.stuck() {
+        return (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response();
+    }
     let status = served.published.status();
     let code = if status.ready {
         StatusCode::OK
@@ -202,5 +233,6 @@ async fn readyz(State(served): State<Served>) -> Response {
 }
 
 async fn status(State(served): State<Served>) -> Response {
+    served.published.refresh(LOOK).await;
     Json(served.published.status()).into_response()
 }

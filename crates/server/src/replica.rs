@@ -81,11 +81,7 @@ impl Replica {
     /// # Errors
     /// As [`Replica::start`].
     pub fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Replica, StartError> {
-        config
-            .check()
-            .map_err(|error| StartError::Config(error.to_string()))?;
-        let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
-        check_identity(&config, &credentials)?;
+        let credentials = credentials(&config)?;
         let dir = config.data_dir.as_path();
         let incarnation = incarnation_of(dir, &*disk)?;
         let peers: Vec<u16> = config
@@ -121,7 +117,7 @@ impl Replica {
         let (wal, found) = open::open(dir, disk, options, GROUP)?;
         let wal = Arc::new(wal);
 
-        let published = Arc::new(Published::new());
+        let published = Arc::new(Published::new(Arc::clone(&mailbox)));
         let http = Http::start(&name, port, &published, metrics)?;
         let (stop, stop_asked) = tokio::sync::mpsc::unbounded_channel();
         let node_config = config.clone();
@@ -258,6 +254,16 @@ impl Drop for Replica {
             self.stop(Duration::from_millis(200));
         }
     }
+}
+
+/// Checks a configuration, and its certificate and key against it.
+pub(crate) fn credentials(config: &Config) -> Result<Credentials, StartError> {
+    config
+        .check()
+        .map_err(|error| StartError::Config(error.to_string()))?;
+    let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
+    check_identity(config, &credentials)?;
+    Ok(credentials)
 }
 
 fn check_identity(config: &Config, credentials: &Credentials) -> Result<(), StartError> {

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use paxlog_node::Status as Core;
-use paxlog_paxos::Role;
+use paxlog_paxos::{PeerStatus as Heard, Role};
+use paxlog_quic::LinkStatus;
 use paxlog_wal::{Health, Lsn, SegmentInfo};
 use paxlog_wire::{LeaderHint, client};
 use serde::Serialize;
@@ -54,7 +55,7 @@ pub struct Status {
 pub struct PeerStatus {
     /// Its id.
     pub id: u16,
-    /// It was heard lately, and hears this replica.
+    /// It was heard lately, and hears this replica; before the group is formed: there is a link.
     pub up: bool,
     /// Slots it is behind this replica's commit index.
     pub lag_slots: u64,
@@ -62,6 +63,8 @@ pub struct PeerStatus {
     pub round_trip_us: Option<u64>,
     /// It says that its disk is well.
     pub disk_well: bool,
+    /// Why it is not up or does not vote, as far as that is known here, in words; none if all is well.
+    pub why: Option<String>,
 }
 
 /// The write-ahead log.
@@ -99,6 +102,7 @@ pub(crate) fn of(
     health: &Health,
     segments: &[SegmentInfo],
     durable: Lsn,
+    links: &[LinkStatus],
 ) -> Status {
     let role = match core.role {
         Role::Leader { .. } => "leader",
@@ -137,15 +141,23 @@ pub(crate) fn of(
         logs: core.logs as u64,
         producers: core.producers as u64,
         readers: core.readers as u64,
-        peers: core
-            .peers
+        peers: facts
+            .members
             .iter()
-            .map(|peer| PeerStatus {
-                id: peer.id.0,
-                up: peer.both_ways,
-                lag_slots: peer.lag_slots,
-                round_trip_us: (peer.rtt_ns > 0).then_some(peer.rtt_ns / 1_000),
-                disk_well: peer.disk_well,
+            .filter(|id| **id != facts.replica)
+            .map(|id| {
+                let heard = core.peers.iter().find(|peer| peer.id.0 == *id);
+                let link = links.iter().find(|link| link.peer == *id);
+                PeerStatus {
+                    id: *id,
+                    up: heard.map_or(link.is_some_and(|link| link.control), |peer| peer.both_ways),
+                    lag_slots: heard.map_or(0, |peer| peer.lag_slots),
+                    round_trip_us: heard
+                        .filter(|peer| peer.rtt_ns > 0)
+                        .map(|peer| peer.rtt_ns / 1_000),
+                    disk_well: heard.is_none_or(|peer| peer.disk_well),
+                    why: why_out(heard, link),
+                }
             })
             .collect(),
         wal: WalStatus {
@@ -161,6 +173,32 @@ pub(crate) fn of(
         },
         uptime_seconds: facts.begin.elapsed().as_secs(),
     }
+}
+
+/// Why another member is of no use, or of less; by what its link says first, then by what it says itself.
+fn why_out(heard: Option<&Heard>, link: Option<&LinkStatus>) -> Option<String> {
+    let Some(link) = link.filter(|link| link.control) else {
+        let failure = link.and_then(|link| link.last_failure.as_deref());
+        return Some(match failure {
+            Some(failure) => format!("no link: {failure}"),
+            None => "no link: it has not connected yet".to_owned(),
+        });
+    };
+    // Before the group is formed nobody has said anything.
+    let heard = heard?;
+    let listed = heard.incarnation.map(|listed| listed.0);
+    let why = if listed.is_some() && link.incarnation.is_some() && link.incarnation != listed {
+        "it answers under another incarnation: its directory was replaced, so it has no vote"
+    } else if !heard.both_ways {
+        "it is connected, but its heartbeats do not come: its own status says why"
+    } else if !heard.voter {
+        "it has no vote: its own status says why"
+    } else if !heard.disk_well {
+        "it says that its disk is not well"
+    } else {
+        return None;
+    };
+    Some(why.to_owned())
 }
 
 /// The same for a client that asks.
@@ -186,6 +224,7 @@ pub(crate) fn on_the_wire(
                 linked: own || peer.is_some_and(|peer| peer.up),
                 lag_slots: peer.map(|peer| peer.lag_slots),
                 round_trip_us: peer.and_then(|peer| peer.round_trip_us),
+                why: peer.and_then(|peer| peer.why.clone()),
             }
         })
         .collect();
@@ -210,5 +249,74 @@ pub(crate) fn on_the_wire(
         wal_bytes: status.wal.bytes,
         logs: status.logs,
         members,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paxlog_paxos::{Incarnation, ReplicaId, Slot};
+
+    use super::*;
+
+    fn heard() -> Heard {
+        Heard {
+            id: ReplicaId(2),
+            incarnation: Some(Incarnation(22)),
+            voter: true,
+            heard: true,
+            both_ways: true,
+            rtt_ns: 1,
+            disk_well: true,
+            durable: Slot(1),
+            lag_slots: 0,
+            applied: Slot(1),
+            chosen_prefix: Slot(1),
+            lost_its_end: false,
+        }
+    }
+
+    fn link() -> LinkStatus {
+        LinkStatus {
+            peer: 2,
+            control: true,
+            incarnation: Some(22),
+            accepts: true,
+            round_trip: None,
+            lost_packets: 0,
+            last_failure: Some("it fell silent once".into()),
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_out_is_out_for_a_reason() {
+        let why = |heard: Heard, link: LinkStatus| why_out(Some(&heard), Some(&link));
+        assert_eq!(why(heard(), link()), None, "an old failure is no reason");
+        let down = LinkStatus {
+            control: false,
+            ..link()
+        };
+        assert_eq!(
+            why(heard(), down).as_deref(),
+            Some("no link: it fell silent once")
+        );
+        let replaced = LinkStatus {
+            incarnation: Some(23),
+            ..link()
+        };
+        let silent = Heard {
+            both_ways: false,
+            ..heard()
+        };
+        let said = why(silent, replaced).unwrap();
+        assert!(said.contains("another incarnation"), "{said}");
+        assert!(why(silent, link()).unwrap().contains("heartbeats"));
+        let voteless = Heard {
+            voter: false,
+            ..heard()
+        };
+        assert!(why(voteless, link()).unwrap().contains("no vote"));
+        // Not formed, and never connected.
+        assert_eq!(why_out(None, Some(&link())), None);
+        assert!(why_out(None, None).unwrap().contains("not connected"));
     }
 }

@@ -28,6 +28,8 @@ const INPUTS_MAX: usize = 256;
 const TURN_MAX: Duration = Duration::from_millis(1);
 /// How often status and gauges are brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+/// How soon again at the earliest for whoever asks, however many ask.
+const PUBLISH_GAP: Duration = Duration::from_millis(5);
 /// How often the process' memory is looked up (it reads a file of `/proc`).
 const MEMORY_EVERY: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,9 @@ pub(crate) struct Turns {
     failed: Option<String>,
     ended: Option<ExitReason>,
     next_publish: Instant,
+    last_publish: Option<Instant>,
+    /// Looks that were asked for and have been shown.
+    shown: u64,
     next_memory: Instant,
 }
 
@@ -75,6 +80,8 @@ impl Turns {
             failed: None,
             ended: None,
             next_publish: now,
+            last_publish: None,
+            shown: 0,
             next_memory: now,
         }
     }
@@ -156,8 +163,13 @@ impl Turns {
         if self.with.mailbox.take(&mut self.events) {
             self.wal_news();
         }
-        // The bell may ring before every wait, so that the timer is never looked at: heartbeats go first all the same.
-        if now.mono >= self.with.node.poll_timer() {
+        if self.with.published.asked() != self.shown {
+            let soonest = self.last_publish.map_or(begin, |last| last + PUBLISH_GAP);
+            self.next_publish = self.next_publish.min(soonest);
+        }
+        // Whoever looks sees who is heard *now*. And the bell may ring before every wait, so that the timer is never
+        // looked at: heartbeats go first all the same.
+        if begin >= self.next_publish || now.mono >= self.with.node.poll_timer() {
             self.step(now, Event::Tick);
         }
         let mut more = self.with.desk.take_inbox(&mut self.events, INPUTS_MAX);
@@ -339,6 +351,9 @@ impl Turns {
 
     fn publish(&mut self, at: Instant) {
         self.next_publish = at + PUBLISH_EVERY;
+        self.last_publish = Some(at);
+        // Before the look: who asks from now on waits for the next one.
+        self.shown = self.with.published.asked();
         self.with.published.beat();
         let core = self.with.node.status();
         let health = self.with.wal.health();
@@ -348,6 +363,7 @@ impl Turns {
             &health,
             &self.with.wal.segments(),
             self.with.wal.durable(),
+            &self.with.links.status(),
         );
         *self.with.desk.status.borrow_mut() = Some(status::on_the_wire(
             &self.with.facts,
@@ -362,7 +378,7 @@ impl Turns {
             self.with.desk.connections.get(),
             self.with.desk.read_bytes.get(),
         );
-        self.with.published.publish(status);
+        self.with.published.publish(self.shown, status);
         if at >= self.next_memory {
             self.next_memory = at + MEMORY_EVERY;
             if let Some(bytes) = meter::anonymous_memory() {

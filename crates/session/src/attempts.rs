@@ -92,6 +92,7 @@ impl Attempts {
             }
             _ => None,
         };
+        link.refused(&error);
         if let Some(server) = link.server().cloned() {
             link.tracker.forget(&server);
             if error.code == Code::Corrupt {
@@ -130,9 +131,11 @@ impl Attempts {
     }
 
     /// How the call ends when its time is over.
-    pub(crate) fn too_late(&mut self) -> Error {
+    pub(crate) fn too_late(&mut self, link: &Link) -> Error {
         let error = match self.last.take() {
-            Some(error) if error.code.exit_code() == 3 || error.code == Code::Corrupt => error,
+            Some(error) if error.code.exit_code() == 3 || error.code == Code::Corrupt => {
+                link.told(error)
+            }
             Some(error) => Error::new(
                 Code::DeadlineExceeded,
                 format!("no answer in time ({error})"),
@@ -147,7 +150,7 @@ impl Attempts {
 
     fn unless_hopeless(&mut self, link: &Link, error: Error) -> Option<Error> {
         if link.is_hopeless() {
-            return Some(error);
+            return Some(link.told(error));
         }
         self.last = Some(error);
         None

@@ -4,6 +4,8 @@ use std::fmt;
 
 use paxlog_wire::{Code, LeaderHint, OutcomeFact, Retry, WireError};
 
+use crate::Server;
+
 /// A stable code, a sentence, and the two facts to act on, over all attempts of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -48,6 +50,25 @@ impl Error {
     }
 }
 
+/// What each server said, in one sentence, those together that said the same: `a, b: no answer; c: this replica is
+/// stopping`.
+pub fn account<'a>(said: impl IntoIterator<Item = (&'a Server, &'a str)>) -> String {
+    let mut parts: Vec<(String, &str)> = Vec::new();
+    for (server, words) in said {
+        match parts.iter_mut().find(|(_, same)| *same == words) {
+            Some((servers, _)) => servers.push_str(&format!(", {server}")),
+            // It names the server itself.
+            None if words.contains(&*server.0) => parts.push((String::new(), words)),
+            None => parts.push((server.to_string(), words)),
+        }
+    }
+    let parts = parts.iter().map(|(servers, words)| match servers.as_str() {
+        "" => (*words).to_owned(),
+        servers => format!("{servers}: {words}"),
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
 impl From<WireError> for Error {
     fn from(error: WireError) -> Error {
         Error {
@@ -77,6 +98,20 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_servers_said_names_each_once() {
+        let [a, b, c] = ["10.0.0.1:7400", "10.0.0.2:7400", "c:7400"].map(|n| Server(n.into()));
+        let said = [
+            (&a, "no answer"),
+            (&b, "10.0.0.2:7400 has no address"),
+            (&c, "no answer"),
+        ];
+        assert_eq!(
+            account(said),
+            "10.0.0.1:7400, c:7400: no answer; 10.0.0.2:7400 has no address"
+        );
+    }
 
     #[test]
     fn an_open_outcome_decides_the_exit_code() {

@@ -42,7 +42,7 @@ mod tail;
 pub use appender::{AppendEvent, Appender, AppenderConfig, NotTaken, Opened};
 pub use commands::{CommandDone, Commands, CommandsConfig};
 pub use effect::{Effect, Message, Outgoing, StreamId};
-pub use error::Error;
+pub use error::{Error, account};
 pub use leader::{LeaderTracker, Server};
 pub use machine::{Machine, Nanos, Token};
 pub use pieces::Piece;

@@ -1,6 +1,6 @@
 //! One stream at a time to whoever should answer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use paxlog_wire::{LeaderHint, Retry};
 
@@ -32,6 +32,8 @@ pub(crate) struct Link {
     hold_until: Option<Nanos>,
     /// Servers that failed in a way that no retry there mends, since one last worked.
     hopeless: BTreeSet<Server>,
+    /// What each server refused with last, or why it was not reached, since something last worked.
+    said: BTreeMap<Server, String>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl Link {
             current: None,
             hold_until: None,
             hopeless: BTreeSet::new(),
+            said: BTreeMap::new(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Link {
     pub(crate) fn worked(&mut self) {
         self.backoff.reset();
         self.hopeless.clear();
+        self.said.clear();
     }
 
     /// The stream is gone: the next is opened after a wait. A `why` that no retry at that server
@@ -157,11 +161,34 @@ impl Link {
     pub(crate) fn lost(&mut self, now: Nanos, why: &Error) {
         if let Some(current) = self.current.take() {
             self.tracker.forget(&current.server);
+            self.said
+                .insert(current.server.clone(), words(why).to_owned());
             if matches!(why.retry, Retry::Never | Retry::Elsewhere) {
                 self.hopeless.insert(current.server);
             }
         }
         self.wait(now, None);
+    }
+
+    /// The current server refused.
+    pub(crate) fn refused(&mut self, why: &Error) {
+        if let Some(server) = self.server().cloned() {
+            self.said.insert(server, words(why).to_owned());
+        }
+    }
+
+    /// What each server that was tried said; none where only one could be.
+    pub(crate) fn account(&self) -> Option<String> {
+        let asked = !self.said.is_empty() && !matches!(self.route, Route::Only(_));
+        asked.then(|| crate::error::account(self.said.iter().map(|(s, words)| (s, &**words))))
+    }
+
+    /// The same error with that for its message.
+    pub(crate) fn told(&self, error: Error) -> Error {
+        match self.account() {
+            Some(message) => Error { message, ..error },
+            None => error,
+        }
     }
 
     /// No retry at that server mends it.
@@ -200,6 +227,7 @@ impl Link {
         let server = self.close(effects);
         if let Some(server) = &server {
             self.tracker.forget(server);
+            self.said.insert(server.clone(), "no answer".to_owned());
         }
         server.map_or_else(String::new, |server| server.to_string())
     }
@@ -213,6 +241,13 @@ impl Link {
         self.hold_until = None;
         self.backoff.reset();
         self.current.is_some() && !self.at_leader()
+    }
+}
+
+fn words(error: &Error) -> &str {
+    match error.message.as_str() {
+        "" => error.code.name(),
+        message => message,
     }
 }
 

@@ -162,7 +162,7 @@ impl Queries {
         while at < self.calls.len() {
             let call = &mut self.calls[at];
             if call.deadline <= now {
-                let error = call.attempts.too_late();
+                let error = call.attempts.too_late(&call.link);
                 self.end(at, Err(error));
                 continue;
             }

@@ -140,7 +140,7 @@ impl Read {
             return;
         }
         if self.config.deadline <= now {
-            let error = self.attempts.too_late();
+            let error = self.attempts.too_late(&self.link);
             return self.finish(ReadOutput::Failed(error));
         }
         self.link.ensure(now, &mut self.streams, &mut self.effects);

@@ -149,7 +149,7 @@ impl Tail {
             return;
         }
         if self.fails_at().is_some_and(|at| at <= now) {
-            let error = self.attempts.too_late();
+            let error = self.attempts.too_late(&self.link);
             return self.finish(TailOutput::Failed(error));
         }
         self.link.ensure(now, &mut self.streams, &mut self.effects);

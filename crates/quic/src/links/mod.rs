@@ -65,13 +65,15 @@ pub struct LinkStatus {
     pub peer: u16,
     /// Whether the control connection is there.
     pub control: bool,
+    /// The directory at the other end of the control connection, as the peer's hello names it.
+    pub incarnation: Option<u128>,
     /// Whether the accepts connection is there.
     pub accepts: bool,
     /// The round trip on the control connection.
     pub round_trip: Option<Duration>,
     /// Packets found lost, on both connections together.
     pub lost_packets: u64,
-    /// Why the last attempt failed or the last connection broke, in a sentence.
+    /// Why the last attempt failed or the last connection broke, in a sentence. Stays when there is a connection again.
     pub last_failure: Option<String>,
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Peer {
 #[derive(Debug, Default)]
 struct Live {
     control: Option<Connection>,
+    /// Of the last control connection.
+    incarnation: Option<u128>,
     accepts: Option<Connection>,
     last_failure: Option<String>,
 }
@@ -81,6 +83,7 @@ impl Peer {
         LinkStatus {
             peer: self.id,
             control: live.control.is_some(),
+            incarnation: live.incarnation.filter(|_| live.control.is_some()),
             accepts: live.accepts.is_some(),
             round_trip: live.control.as_ref().map(Connection::round_trip),
             lost_packets: lost(&live.control) + lost(&live.accepts),
@@ -122,7 +125,10 @@ impl Peer {
         classes.iter().for_each(|class| self.outbox(*class).open());
         let mut live = self.live();
         match established.hello.purpose {
-            Purpose::Control => live.control = Some(established.connection.clone()),
+            Purpose::Control => {
+                live.control = Some(established.connection.clone());
+                live.incarnation = Some(established.hello.incarnation);
+            }
             Purpose::Accepts => live.accepts = Some(established.connection.clone()),
         }
     }

@@ -186,6 +186,9 @@ fn three_replicas_link_up_and_messages_of_all_classes_cross() {
                     .all(|link| link.control && link.accepts && link.round_trip.is_some()),
                 "{status:?}"
             );
+            for link in status {
+                assert_eq!(link.incarnation, Some(incarnation(link.peer)), "{link:?}");
+            }
         }
         for from in 1..=3u16 {
             let links = &nodes[usize::from(from) - 1].links;

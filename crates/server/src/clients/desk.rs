@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::outbox::Outbox;
 use crate::aux_io::AuxIo;
+use crate::http::Published;
 use crate::mailbox::Mailbox;
 
 /// Bytes handed in and not yet proposed, beyond which no more is read from
@@ -52,6 +53,8 @@ pub(crate) struct Desk {
     pub(crate) going_away: watch::Sender<bool>,
     /// Answers the status query.
     pub(crate) status: RefCell<Option<Status>>,
+    /// Where a fresh one is asked for.
+    pub(crate) published: Arc<Published>,
     /// Open client connections.
     pub(crate) connections: Cell<u64>,
     /// Bytes of batches sent to readers.
@@ -65,6 +68,7 @@ impl Desk {
         wal: Arc<Wal>,
         aux: Rc<AuxIo>,
         mailbox: Arc<Mailbox>,
+        published: Arc<Published>,
     ) -> Rc<Desk> {
         Rc::new(Desk {
             cluster,
@@ -84,6 +88,7 @@ impl Desk {
             leader: watch::Sender::new(None),
             going_away: watch::Sender::new(false),
             status: RefCell::new(None),
+            published,
             connections: Cell::new(0),
             read_bytes: Cell::new(0),
         })

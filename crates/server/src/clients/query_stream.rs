@@ -8,21 +8,15 @@ use paxlog_wire::client::{Answer, Query, QueryReply, QueryRequest};
 use paxlog_wire::{Code, Frame, WireError};
 
 use super::desk::Desk;
+use crate::http::LOOK;
 
 /// Answers the question in the frame.
 pub(crate) async fn serve(desk: &Desk, frame: &Frame, mut sender: FrameSender) {
     let reply = match paxlog_wire::decode::<QueryRequest>(frame) {
         Ok(QueryRequest {
             query: Query::Status,
-            ..
-        }) => QueryReply {
-            result: desk
-                .status
-                .borrow()
-                .clone()
-                .map(|status| Answer::Status(Box::new(status)))
-                .ok_or_else(|| WireError::new(Code::Electing, "the replica is starting")),
-        },
+            deadline_ms,
+        }) => status(desk, Duration::from_millis(u64::from(deadline_ms))).await,
         Ok(request) => ask(desk, request).await,
         Err(error) => QueryReply {
             result: Err(WireError::new(Code::Invalid, error.to_string())),
@@ -38,6 +32,17 @@ pub(crate) async fn serve(desk: &Desk, frame: &Frame, mut sender: FrameSender) {
             tracing::error!(%error, "an answer can't be encoded");
             sender.reset(Code::Internal);
         }
+    }
+}
+
+/// How the replica is now.
+async fn status(desk: &Desk, deadline: Duration) -> QueryReply {
+    desk.published.refresh(deadline.min(LOOK)).await;
+    let status = desk.status.borrow().clone();
+    QueryReply {
+        result: status
+            .map(|status| Answer::Status(Box::new(status)))
+            .ok_or_else(|| WireError::new(Code::Electing, "the replica is starting")),
     }
 }
 

@@ -444,10 +444,12 @@ impl<P> Pipeline<P> {
                     .range(at..self.numbered)
                     .any(|item| item.open() || item.result.is_some())
             {
-                let error = Error::new(
-                    Code::OutcomeUnknown,
-                    "no replica said in time whether it was applied",
-                );
+                let silent = "no replica said in time whether it was applied";
+                let message = match self.link.account() {
+                    Some(said) => format!("{silent} ({said})"),
+                    None => silent.to_owned(),
+                };
+                let error = Error::new(Code::OutcomeUnknown, message);
                 let owner = self.queue[at].owner.take();
                 self.tell(owner, error);
                 continue;
@@ -489,7 +491,7 @@ impl<P> Pipeline<P> {
         match refusal.or_else(|| self.trouble.clone()) {
             Some(error) if error.retry != Retry::Never && error.code.exit_code() == 3 => Error {
                 outcome: OutcomeFact::NotApplied,
-                ..error
+                ..self.link.told(error)
             },
             Some(error) => Error::new(
                 Code::DeadlineExceeded,

@@ -113,7 +113,7 @@ impl<P> Pipeline<P> {
             Class::Unknown => {
                 item.doubt = true;
                 if !stale && at < self.cursor {
-                    self.trouble = Some(error);
+                    self.note_trouble(error);
                     self.rewind(0, now, None);
                     self.follow_leader();
                 }
@@ -142,7 +142,7 @@ impl<P> Pipeline<P> {
                 if !stale && at < self.cursor {
                     self.rewind(at, now, asked_wait(&error));
                     if here || self.leads_all_the_same(&error) {
-                        self.trouble = Some(error);
+                        self.note_trouble(error);
                     } else {
                         self.leave(error);
                     }
@@ -157,7 +157,7 @@ impl<P> Pipeline<P> {
         match (class(error.code), asked) {
             (Class::Later { here }, _) if here || self.leads_all_the_same(&error) => {
                 self.link.wait(now, asked_wait(&error));
-                self.trouble = Some(error);
+                self.note_trouble(error);
             }
             (Class::Elsewhere | Class::Later { .. }, _) => {
                 self.link.wait(now, asked_wait(&error));
@@ -165,7 +165,7 @@ impl<P> Pipeline<P> {
             }
             (Class::Unknown, _) => {
                 self.link.wait(now, None);
-                self.trouble = Some(error);
+                self.note_trouble(error);
                 self.follow_leader();
             }
             // The epoch made for this is no good: take another.
@@ -201,10 +201,16 @@ impl<P> Pipeline<P> {
         }
     }
 
+    /// The replica refused, and there will be another attempt.
+    fn note_trouble(&mut self, why: Error) {
+        self.link.refused(&why);
+        self.trouble = Some(why);
+    }
+
     /// This replica does not lead, or can't: the next attempt goes to the leader if somebody named
     /// another one, or to the next in turn.
     fn leave(&mut self, why: Error) {
-        self.trouble = Some(why);
+        self.note_trouble(why);
         if let Some(server) = self.link.server().cloned() {
             self.link.tracker.forget(&server);
         }

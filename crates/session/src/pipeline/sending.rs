@@ -193,7 +193,7 @@ impl<P> Pipeline<P> {
         self.forget_stream();
         self.trouble = Some(why.clone());
         if self.link.is_hopeless() {
-            self.close(why);
+            self.close(self.link.told(why));
         }
     }
 

@@ -167,4 +167,6 @@ pub struct MemberStatus {
     pub lag_slots: Option<u64>,
     /// The round trip to it in microseconds, if that is known.
     pub round_trip_us: Option<u64>,
+    /// Why it is not linked or does not vote, as far as the answering replica knows, in words; none if all is well.
+    pub why: Option<String>,
 }

@@ -304,6 +304,7 @@ pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
         linked,
         lag_slots: linked.then_some(3),
         round_trip_us: linked.then_some(250),
+        why: (!linked).then(|| "no link".into()),
     };
     let status = Status {
         cluster: CLUSTER,
