@@ -26,24 +26,8 @@ impl Paxos {
         if ballot.replica != from || !sane || slot < first {
             return;
         }
-        self.round_seen = self.round_seen.max(ballot.round);
-        let promised = self.acceptor.promised();
-        if ballot < promised {
-            let refuse = Message::Refuse(Refuse { ballot, promised });
-            self.out.send(from, refuse, fx);
+        if !self.obey(now, ballot, fx) {
             return;
-        }
-        if ballot > promised {
-            self.acceptor.promise(ballot, &mut self.out, fx);
-            self.follow(fx);
-        }
-        if self.known.is_none_or(|k| k.ballot < ballot) {
-            self.accept_seen = Some((ballot, now + self.peers.silence_ns()));
-            self.known = Some(Known {
-                ballot,
-                direct: true,
-                well: true,
-            });
         }
         if slot < self.acceptor.chosen_below() {
             let below = Message::BelowChosen(BelowChosen {
@@ -68,6 +52,55 @@ impl Paxos {
             // It came again: perhaps the acknowledgement was lost.
             Stored::Already => self.acknowledge(ballot, fx),
             Stored::Contradicts => self.contradict(fx),
+        }
+    }
+
+    /// A leader speaks in its ballot: it is promised, or refused for a higher one.
+    fn obey(&mut self, now: Nanos, ballot: Ballot, fx: &mut Effects) -> bool {
+        self.round_seen = self.round_seen.max(ballot.round);
+        let promised = self.acceptor.promised();
+        if ballot < promised {
+            let refuse = Message::Refuse(Refuse { ballot, promised });
+            self.out.send(ballot.replica, refuse, fx);
+            return false;
+        }
+        if ballot > promised {
+            self.acceptor.promise(ballot, &mut self.out, fx);
+            self.follow(fx);
+        }
+        if self.known.is_none_or(|k| k.ballot < ballot) {
+            self.accept_seen = Some((ballot, now + self.peers.silence_ns()));
+            self.known = Some(Known {
+                ballot,
+                direct: true,
+                well: true,
+            });
+        }
+        true
+    }
+
+    /// The leader has dropped the values below its checkpoint, so it can't send them in its ballot. They are
+    /// chosen; once they are durable here, whichever ballot they came in, the ballot is counted from there.
+    pub(crate) fn on_leader_dropped(
+        &mut self,
+        now: Nanos,
+        from: ReplicaId,
+        dropped: &BelowChosen,
+        fx: &mut Effects,
+    ) {
+        let BelowChosen {
+            ballot,
+            chosen_below,
+        } = *dropped;
+        let sane = chosen_below <= SLOT_SANE_MAX && ballot.round <= Ballot::ROUND_MAX;
+        if ballot.replica != from || !sane || !self.obey(now, ballot, fx) {
+            return;
+        }
+        if chosen_below <= self.acceptor.durable_prefix() {
+            self.acceptor.begin_run(chosen_below);
+            self.acceptor.skip_run(chosen_below);
+            self.acceptor.settle(self.out.durable(), fx);
+            self.acknowledge(ballot, fx);
         }
     }
 

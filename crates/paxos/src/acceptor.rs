@@ -517,6 +517,12 @@ impl Acceptor {
             u.slots = intersect(&u.slots, below, Slot::MAX);
         }
         self.unknown.retain(|u| !u.slots.is_empty());
+        self.skip_run(below);
+    }
+
+    /// What is below needs no acknowledgement in the current ballot: it is known chosen, and durable here.
+    pub(crate) fn skip_run(&mut self, below: Slot) {
+        assert!(below <= self.durable_prefix.max(self.chosen_below));
         if let Some(run) = &mut self.run {
             run.first = run.first.max(below);
             run.end = run.end.max(below);

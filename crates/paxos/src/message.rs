@@ -59,7 +59,7 @@ pub enum Message {
     Accept(Accept),
     /// Phase 2, the acknowledgement: cumulative.
     Accepted(Accepted),
-    /// The answer to an Accept below `chosen_below`.
+    /// What takes the place of an Accept, or of its answer, below `chosen_below`.
     BelowChosen(BelowChosen),
     /// Ask for values.
     Fetch(Fetch),
@@ -276,10 +276,11 @@ pub struct Accepted {
     pub received: Slot,
 }
 
-/// An Accept was below the sender's `chosen_below`: that slot is chosen, and was not stored.
+/// To the leader of `ballot`: an Accept was below the sender's `chosen_below`; that slot is chosen, and was
+/// not stored. From the leader of `ballot`: its values below are dropped, no Accept of them will come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BelowChosen {
-    /// The ballot of the Accept.
+    /// The ballot of the leader.
     pub ballot: Ballot,
     /// Every slot below is chosen.
     pub chosen_below: Slot,

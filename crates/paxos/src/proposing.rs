@@ -87,7 +87,17 @@ impl Paxos {
                         });
                         return;
                     }
-                    None => return,
+                    None => {
+                        // Below the own checkpoint: it has to be had from somebody else. Once it is, this tells
+                        // the follower that nothing more of it comes.
+                        let dropped = Message::BelowChosen(BelowChosen {
+                            ballot: leader.ballot,
+                            chosen_below: self.acceptor.chosen_below(),
+                        });
+                        leader.progress.get_mut(&id).expect("seen above").unreadable = Some(slot);
+                        self.out.send(id, dropped, fx);
+                        return;
+                    }
                 },
             };
             self.out.send(id, accept(leader, slot, value.clone()), fx);
@@ -404,6 +414,10 @@ impl Paxos {
         below: &BelowChosen,
         fx: &mut Effects,
     ) {
+        if below.ballot.replica == from {
+            self.on_leader_dropped(now, from, below, fx);
+            return;
+        }
         let Post::Leader(leader) = &mut self.post else {
             return;
         };

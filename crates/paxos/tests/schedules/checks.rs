@@ -24,6 +24,8 @@ pub(crate) struct Checks {
     free: BTreeMap<Ballot, Slot>,
     /// Lists ever made durable, and who did.
     lists: Vec<(Vec<Member>, Vec<Incarnation>)>,
+    /// What the leader of a ballot said that it has dropped.
+    pub(crate) dropped: BTreeMap<Ballot, Slot>,
     /// More disks may be lost than any group survives.
     pub(crate) majority_lost: bool,
     /// The highest index that any client has been told: acknowledged or read.

@@ -311,6 +311,12 @@ impl World {
                     );
                 }
             }
+            Message::BelowChosen(m) if usize::from(m.ballot.replica.0) == at + 1 => {
+                honoured(m.ballot);
+                assert!(m.chosen_below <= r.disk.checkpoint);
+                let dropped = self.checks.dropped.entry(m.ballot).or_default();
+                *dropped = m.chosen_below.max(*dropped);
+            }
             Message::Accepted(m) => {
                 honoured(m.ballot);
                 self.check_accepted(at, m.ballot, m.upto);
@@ -354,7 +360,17 @@ impl World {
         if r.acked_checked.0 != ballot {
             r.acked_checked = (ballot, first);
         }
-        for slot in r.acked_checked.1.max(r.disk.checkpoint).0..upto.0 {
+        // What the leader has dropped counts once it is known chosen here, and durable: no need to accept it again.
+        let dropped = self.checks.dropped.get(&ballot).copied();
+        let skipped = dropped.filter(|below| *below <= r.prefix_checked);
+        let skipped = r.disk.checkpoint.max(skipped.unwrap_or_default());
+        for slot in r.acked_checked.1.min(skipped).0..upto.min(skipped).0 {
+            assert!(
+                Slot(slot) < r.disk.checkpoint || r.disk.newest_durable.contains_key(&Slot(slot)),
+                "acknowledges slot {slot} as chosen, and does not hold it"
+            );
+        }
+        for slot in r.acked_checked.1.max(skipped).0..upto.0 {
             let held = r.disk.newest_durable.get(&Slot(slot)).map(|&(b, _)| b);
             assert_eq!(
                 held,

@@ -61,6 +61,9 @@ fn seeds_that_once_failed_pass() {
     // Whoever promised a value lost it in a crash; the leader asked five replicas for it, again and again,
     // before it did without.
     schedule(748_737_954_129_628);
+    // The leader had dropped, below its checkpoint, the values that a follower still lacked in its ballot; the
+    // follower knew them as chosen, and nobody told it that no Accept of them would come.
+    schedule(748_737_954_278_796);
 }
 
 #[test]
