@@ -77,6 +77,12 @@ impl Checkpoint {
         to.into()
     }
 
+    /// The slot of a file, from its header alone; none if it is no checkpoint.
+    pub fn slot_of(bytes: &[u8]) -> Option<Slot> {
+        let head = bytes.first_chunk::<HEADER_BYTES>()?;
+        (&head[..8] == MAGIC).then(|| Slot(u64_at(head, 8)))
+    }
+
     /// Reads a file's bytes.
     ///
     /// # Errors
@@ -154,6 +160,7 @@ mod tests {
             recent: vec![(LogId(4), batch)],
         };
         let bytes = checkpoint.encode();
+        assert_eq!(Checkpoint::slot_of(&bytes), Some(Slot(12)));
         let read = Checkpoint::decode(&bytes).expect("it was written");
         assert_eq!(
             (read.group, read.slot, read.recent),

@@ -69,7 +69,8 @@ pub enum Effect {
         /// The file's contents.
         bytes: Vec<u8>,
     },
-    /// Encode and write a checkpoint, keep the newest two; answered by
+    /// Encode and write a checkpoint, and keep it and the newest before it that
+    /// can be read; answered by
     /// [`Event::CheckpointDone`](crate::Event::CheckpointDone).
     Checkpoint(Box<Checkpoint>),
     /// Retire every segment below this one; answered by

@@ -52,8 +52,7 @@ impl Node {
                     self.stop(
                         format!(
                             "slot {slot} is chosen, but its frame can't be read from the write-ahead log: check \
-                             the disk and restart this replica; if it stops here again, its copy is damaged, which \
-                             this release can't repair, and the others go on without it"
+                             the disk and restart this replica, which then takes the slot from the others"
                         ),
                         fx,
                     );

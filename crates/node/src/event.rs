@@ -101,10 +101,13 @@ pub enum Event {
     Entry(EntryToken, Option<(EntryHeader, Value)>),
     /// The `.idx` file of a segment is durable.
     Annotated(u32),
-    /// A checkpoint is durable and named; the newest two are kept.
+    /// A checkpoint is durable and named. It is kept, and so is the newest of
+    /// those before it that can be read.
     CheckpointDone {
         /// It holds everything below this slot.
         slot: u64,
+        /// The older one holds everything below this slot; 0 if there is none.
+        older: u64,
     },
     /// The checkpoint or `.idx` file could not be written now (a full disk);
     /// the core tries again later.

@@ -35,8 +35,7 @@ pub(crate) struct Housekeeping {
     taken: Option<(u64, Box<Checkpoint>)>,
     writing: bool,
     retiring: bool,
-    /// The slots of the newest two durable checkpoints.
-    newest: Slot,
+    /// The slot of the older of the two checkpoints that are kept, whole both.
     older: Slot,
     not_before: u64,
     next_look: u64,
@@ -44,8 +43,8 @@ pub(crate) struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// With what was found at opening: the slots of the newest two checkpoints.
-    pub(crate) fn new(newest: Slot, older: Slot) -> Housekeeping {
+    /// With what was found at opening: the slot of the older of two checkpoints.
+    pub(crate) fn new(older: Slot) -> Housekeeping {
         Housekeeping {
             annotating: None,
             ready: None,
@@ -53,7 +52,6 @@ impl Housekeeping {
             taken: None,
             writing: false,
             retiring: false,
-            newest,
             older,
             not_before: 0,
             next_look: 0,
@@ -89,10 +87,9 @@ impl Node {
         self.housekeeping.wanted = true;
     }
 
-    pub(crate) fn handle_checkpoint_done(&mut self, slot: Slot) {
+    pub(crate) fn handle_checkpoint_done(&mut self, older: Slot) {
         self.housekeeping.writing = false;
-        self.housekeeping.older = self.housekeeping.newest;
-        self.housekeeping.newest = slot;
+        self.housekeeping.older = older;
     }
 
     pub(crate) fn keep_house(&mut self, now: Now, fx: &mut Effects) {

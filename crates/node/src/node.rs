@@ -219,7 +219,7 @@ impl Node {
             }
             Event::Entry(token, entry) => self.handle_entry(now, token, entry, fx),
             Event::Annotated(segment) => self.handle_annotated(segment),
-            Event::CheckpointDone { slot } => self.handle_checkpoint_done(Slot(slot)),
+            Event::CheckpointDone { older, .. } => self.handle_checkpoint_done(Slot(older)),
             Event::HousekeepingFailed => self.housekeeping.failed(now.mono),
             Event::Retired(below) => self.housekeeping.retired(below),
             Event::HandOver => self.handle_hand_over(now, fx),

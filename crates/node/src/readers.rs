@@ -428,3 +428,36 @@ pub fn corrupt() -> WireError {
         "this replica's copy of these records is damaged: read them at another replica",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_holds_bounded_credit_whatever_its_client_says() {
+        let (state, index) = (State::new(), Index::default());
+        let view = View {
+            state: &state,
+            index: &index,
+            now: 0,
+            durable: 0,
+        };
+        let reader = Reader {
+            log: LogId(1),
+            next: Offset(0),
+            credit: 10,
+            outstanding: 1 << 40,
+            mode: Mode::Tail { caught_up: None },
+            // So that it is not moved on.
+            cold: true,
+        };
+        let (mut readers, mut fx) = (Readers::default(), Effects::default());
+        readers.open(ReaderId(1), reader, view, &mut fx);
+        for bytes in [u64::MAX, 1 << 63, u64::MAX] {
+            readers.credit(ReaderId(1), bytes, view, &mut fx);
+            let reader = &readers.by_id[&ReaderId(1)];
+            assert_eq!(reader.credit, CREDIT_BYTES_MAX as i64);
+        }
+        assert!(fx.list.is_empty());
+    }
+}

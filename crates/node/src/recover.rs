@@ -6,6 +6,7 @@
 //! may have touched is handed to Paxos as *unknown*, and a hole that damage
 //! does not explain is an error, never skipped.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -35,7 +36,9 @@ pub struct Found {
     pub checkpoints: Vec<Bytes>,
     /// The segments, in order.
     pub segments: Vec<FoundSegment>,
-    /// Frames that were durable and can't be read.
+    /// Frames that were durable and can't be read. Every frame from the newest
+    /// readable checkpoint's slot on was looked at, so that none of them stops
+    /// the replica later: they are had from the others.
     pub damaged: Vec<DamagedFrame>,
     /// Both copies of a promise, or the end of the log, may be lost.
     pub promise_may_be_lost: bool,
@@ -145,6 +148,7 @@ impl Node {
         let mut runs: Vec<Range<u64>> = Vec::new();
         // Everything that is held, also below the checkpoint: Paxos vouches for nothing that it is not told.
         let mut accepted: Vec<AcceptedEntry> = Vec::new();
+        let damaged: BTreeSet<u64> = found.damaged.iter().map(|damage| damage.lsn).collect();
         // (position, the chosen prefix that the frame there vouches for), in order of position.
         let mut prefixes: Vec<(u64, Slot)> = Vec::new();
         for segment in &found.segments {
@@ -171,6 +175,10 @@ impl Node {
                     }
                 }
                 for row in idx.slots() {
+                    let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
+                    if damaged.contains(&lsn) {
+                        continue;
+                    }
                     push_run(&mut runs, row.slot.0);
                     accepted.push(AcceptedEntry {
                         slot: row.slot,
@@ -181,7 +189,6 @@ impl Node {
                     });
                     promised = promised.max(row.ballot);
                     if row.slot >= checkpoint.slot {
-                        let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
                         slots.insert(
                             row.slot,
                             Entry {
@@ -256,7 +263,7 @@ impl Node {
             paxos,
             applied: checkpoint.slot,
             chosen_prefix,
-            housekeeping: Housekeeping::new(checkpoint.slot, older),
+            housekeeping: Housekeeping::new(older),
             state: checkpoint.state,
             index,
             slots,

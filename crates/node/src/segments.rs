@@ -225,6 +225,25 @@ mod tests {
     }
 
     #[test]
+    fn an_old_slot_is_looked_for_in_every_segment_that_may_hold_it() {
+        let mut segments = Segments::default();
+        // Caught up under load: chosen slots and newer ones took turns.
+        segments.note_frame(lsn(1), Slot(0));
+        segments.note_frame(lsn(1), Slot(9));
+        segments.note_frame(lsn(2), Slot(4));
+        segments.note_frame(lsn(2), Slot(12));
+        segments.note_open(5);
+        for number in 1..=2 {
+            segments.annotated(number);
+            segments.give_up_next();
+        }
+        let holding = |slot| segments.holding(Slot(slot)).collect::<Vec<_>>();
+        assert_eq!(holding(3), [1]);
+        assert_eq!(holding(5), [2, 1], "the newest first");
+        assert_eq!(holding(11), [2]);
+    }
+
+    #[test]
     fn a_segment_is_retired_only_below_the_checkpoint_that_saw_it_dead() {
         let mut segments = Segments::default();
         segments.note_frame(lsn(1), Slot(0));

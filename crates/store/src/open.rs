@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use paxlog_node::{
-    DamagedFrame, ENTRY_HEADER_BYTES, Found, FoundFrame, FoundSegment, RecoverError,
+    Checkpoint, DamagedFrame, ENTRY_HEADER_BYTES, Found, FoundFrame, FoundSegment, IdxFile,
+    RecoverError,
 };
 use paxlog_paxos::{Ballot, GroupId, Slot};
-use paxlog_wal::{Disk, Kind, Options, ReadError, Recovered, SideError, Wal};
+use paxlog_wal::{Damaged, Disk, FrameInfo, Kind, Options, ReadError, Recovered, SideError, Wal};
 
 /// Why the log can't be opened, or not gone on from.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,34 @@ pub fn open(
 /// # Errors
 /// [`OpenError`].
 pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, OpenError> {
+    let mut checkpoints = Vec::new();
+    for number in wal.checkpoints()?.into_iter().rev() {
+        match wal.read_checkpoint(number) {
+            Ok(bytes) => checkpoints.extend(bytes),
+            Err(error) => {
+                tracing::error!(number, %error, "a checkpoint can't be read");
+                // It was there: recovery must know that there was more than nothing.
+                checkpoints.push(bytes::Bytes::new());
+            }
+        }
+    }
+    // From here on everything is replayed.
+    let replay_from = checkpoints
+        .iter()
+        .find_map(|file| Checkpoint::slot_of(file));
+    let replay_from = replay_from.unwrap_or_default();
+
+    let of_group = |damaged: &&Damaged| damaged.group.is_none_or(|g| g == group.0);
+    let damaged = recovered.damaged.iter().filter(of_group);
+    let mut damaged: Vec<DamagedFrame> = damaged
+        .map(|damaged| DamagedFrame {
+            lsn: damaged.lsn.0,
+            identity: damaged
+                .tag
+                .zip(damaged.aux)
+                .map(|(tag, aux)| (Slot(tag), Ballot::from_u64(aux))),
+        })
+        .collect();
     let mut segments = Vec::with_capacity(recovered.segments.len());
     for segment in &recovered.segments {
         let number = u32::try_from(segment.seq).map_err(|_| OpenError::Range(segment.seq))?;
@@ -74,15 +103,35 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
             }
         };
         let annotation_lost = segment.annotated && annotation.is_none();
+        let replayed = |info: &FrameInfo| !segment.scanned && Slot(info.tag) >= replay_from;
+        let infos = match &annotation {
+            Some(bytes) if !is_replayed(number, bytes, replay_from) => Default::default(),
+            _ => recovered.frames(segment.seq)?,
+        };
         let mut frames = Vec::new();
-        if annotation.is_none() {
-            let infos = recovered.frames(segment.seq)?;
-            for info in infos
-                .iter()
-                .filter(|info| info.kind == Kind::Data && info.group == group.0)
-            {
-                let (_, head) = wal.read_head(info.lsn, ENTRY_HEADER_BYTES)?;
-                frames.push(FoundFrame::read(info.lsn.0, &head)?);
+        for info in infos
+            .iter()
+            .filter(|info| info.kind == Kind::Data && info.group == group.0)
+        {
+            let head = if replayed(info) {
+                wal.read_cold(info.lsn)
+            } else if annotation.is_none() {
+                wal.read_head(info.lsn, ENTRY_HEADER_BYTES)
+            } else {
+                continue;
+            };
+            match head {
+                Ok((_, head)) if annotation.is_none() => {
+                    frames.push(FoundFrame::read(info.lsn.0, &head)?);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(lsn = %info.lsn, %error, "a synced frame is damaged");
+                    damaged.push(DamagedFrame {
+                        lsn: info.lsn.0,
+                        identity: Some((Slot(info.tag), Ballot::from_u64(info.aux))),
+                    });
+                }
             }
         }
         segments.push(FoundSegment {
@@ -92,36 +141,21 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
             frames,
         });
     }
-    let mut checkpoints = Vec::new();
-    for number in wal.checkpoints()?.into_iter().rev() {
-        match wal.read_checkpoint(number) {
-            Ok(bytes) => checkpoints.extend(bytes),
-            Err(error) => {
-                tracing::error!(number, %error, "a checkpoint can't be read");
-                // It was there: recovery must know that there was more than nothing.
-                checkpoints.push(bytes::Bytes::new());
-            }
-        }
-    }
-    let damaged = recovered
-        .damaged
-        .iter()
-        .filter(|damaged| damaged.group.is_none_or(|g| g == group.0));
     Ok(Found {
         blank: recovered.blank,
         states: recovered.all_states.clone(),
         checkpoints,
         segments,
-        damaged: damaged
-            .map(|damaged| DamagedFrame {
-                lsn: damaged.lsn.0,
-                identity: damaged
-                    .tag
-                    .zip(damaged.aux)
-                    .map(|(tag, aux)| (Slot(tag), Ballot::from_u64(aux))),
-            })
-            .collect(),
+        damaged,
         promise_may_be_lost: recovered.promise_may_be_lost || recovered.end_lost,
         durable: wal.durable().0,
     })
+}
+
+/// Whether a segment holds slots that are replayed, by its `.idx` file.
+fn is_replayed(number: u32, annotation: &[u8], from: Slot) -> bool {
+    let Some(idx) = IdxFile::open(number, annotation) else {
+        return true;
+    };
+    idx.slot_range().is_some_and(|(_, end)| end > from)
 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use paxlog_node::{Checkpoint, Event};
+use paxlog_paxos::Slot;
 use paxlog_wal::Wal;
 
 /// Writes the `.idx` file of a segment. Blocks.
@@ -17,22 +18,43 @@ pub fn annotate(wal: &Wal, segment: u32, bytes: &[u8]) -> Event {
     }
 }
 
-/// Encodes and writes a checkpoint; the newest two are kept. Blocks.
+/// Encodes and writes a checkpoint, and removes those before it but the newest
+/// that can be read: so there are always two to start from. Blocks.
 pub fn checkpoint(wal: &Wal, checkpoint: &Checkpoint) -> Event {
     let slot = checkpoint.slot.0;
-    // Two may hold the same slot, so files are numbered by themselves.
     let written = wal.checkpoints().and_then(|numbers| {
+        // Two may hold the same slot, so files are numbered by themselves.
         let number = numbers.last().map_or(0, |newest| newest + 1);
-        wal.put_checkpoint(number, &[Bytes::from(checkpoint.encode())])
+        wal.put_checkpoint(number, &[Bytes::from(checkpoint.encode())])?;
+        let older = numbers.iter().rev().find_map(|&older| {
+            let slot = read_slot(wal, older)?;
+            Some((older, slot))
+        });
+        for &other in &numbers {
+            if older.is_none_or(|(kept, _)| kept != other) {
+                wal.remove_checkpoint(other)?;
+            }
+        }
+        Ok(older.map_or(0, |(_, slot)| slot.0))
     });
     match written {
-        Ok(()) => {
-            tracing::debug!(slot, "checkpoint written");
-            Event::CheckpointDone { slot }
+        Ok(older) => {
+            tracing::debug!(slot, older, "checkpoint written");
+            Event::CheckpointDone { slot, older }
         }
         Err(error) => {
             tracing::warn!(slot, %error, "a checkpoint can't be written, trying again later");
             Event::HousekeepingFailed
+        }
+    }
+}
+
+fn read_slot(wal: &Wal, number: u64) -> Option<Slot> {
+    match wal.read_checkpoint(number) {
+        Ok(bytes) => Checkpoint::slot_of(&bytes?),
+        Err(error) => {
+            tracing::error!(number, %error, "a checkpoint can't be read: it is not counted as one");
+            None
         }
     }
 }

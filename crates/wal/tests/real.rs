@@ -280,7 +280,7 @@ fn an_idle_log_covers_its_last_frames() {
 }
 
 #[test]
-fn checkpoints_are_kept_in_pairs() {
+fn checkpoints_are_kept_until_their_owner_removes_them() {
     let (_dir, disk) = formatted();
     let (wal, _) = Wal::open(disk, options(1 << 20)).unwrap();
     assert_eq!(wal.checkpoints().unwrap(), []);
@@ -291,8 +291,9 @@ fn checkpoints_are_kept_in_pairs() {
         )
         .unwrap();
     }
-    assert_eq!(wal.checkpoints().unwrap(), [7, 9]);
+    assert_eq!(wal.checkpoints().unwrap(), [5, 7, 9]);
     assert_eq!(wal.read_checkpoint(9).unwrap().unwrap().len(), 14);
+    wal.remove_checkpoint(5).unwrap();
     assert_eq!(wal.read_checkpoint(5).unwrap(), None);
     wal.remove_checkpoint(7).unwrap();
     assert_eq!(wal.checkpoints().unwrap(), [9]);

@@ -75,8 +75,8 @@ impl Wal {
         self.read_side(&annotation_name(seq), SideKind::Annotation, seq)
     }
 
-    /// Stores a checkpoint under a number (greater means newer) durably, then removes all but the
-    /// newest two. Blocks.
+    /// Stores a checkpoint under a number (greater means newer) durably. Which older ones to keep
+    /// is the owner's to say, by [`Wal::remove_checkpoint`]. Blocks.
     ///
     /// # Errors
     /// [`SideError`].
@@ -87,13 +87,7 @@ impl Wal {
             SideKind::Checkpoint,
             number,
             &parts,
-        )?;
-        let mut all = self.checkpoints()?;
-        all.truncate(all.len().saturating_sub(2));
-        for old in all {
-            self.remove_checkpoint(old)?;
-        }
-        Ok(())
+        )
     }
 
     /// The numbers of the checkpoints that are there, oldest first (whole or not). Blocks.
