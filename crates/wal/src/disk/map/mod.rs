@@ -12,20 +12,28 @@
 //! 4. The mapping is unmapped in the last drop of a `Bytes` cut from it and nowhere else.
 //!
 //! What is handed out may be held and dropped on any thread. A device that dies under a mapped page
-//! kills the process with SIGBUS: better than invented bytes.
+//! ends the process, with a line that says where (`sigbus`): better than invented bytes.
 #![expect(
     unsafe_code,
     reason = "a mapped file as a slice; the argument stands above"
 )]
 
+mod sigbus;
+
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+use crate::segment::{HeaderFound, SegmentHeader};
+use sigbus::Named;
+
 /// A mapping and what must live as long as it.
 struct Mapping<K> {
+    /// Before the map: fields are dropped in order.
+    _named: Named,
     map: MmapRaw,
     _keep: K,
 }
@@ -45,5 +53,16 @@ pub(super) fn map<K: Send + Sync + 'static>(file: &File, bytes: u64, keep: K) ->
         .map_raw_read_only(file)?;
     map.advise(Advice::DontFork)?;
     map.advise(Advice::DontDump)?;
-    Ok(Bytes::from_owner(Mapping { map, _keep: keep }))
+    let mut head = [0; 128];
+    file.read_exact_at(&mut head, 0)?;
+    let segment = match SegmentHeader::decode(&head) {
+        HeaderFound::Good(header) => header.seq,
+        HeaderFound::Newer(_) | HeaderFound::Bad => 0,
+    };
+    let named = Named::new(map.as_ptr() as usize, map.len(), segment);
+    Ok(Bytes::from_owner(Mapping {
+        _named: named,
+        map,
+        _keep: keep,
+    }))
 }
