@@ -1,6 +1,7 @@
 //! A client by hand: frames on streams, so that tests can misbehave.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use paxlog_quic::{
     Connection, Endpoint, Expect, FrameReceiver, FrameSender, Identity, Plane, Tuning,
@@ -9,9 +10,12 @@ use paxlog_wire::client::{
     ClientHello, CommandBody, CommandOutcome, CommandReply, CommandRequest, ControlEvent, LogRef,
     Origin, ReadEvent, ReadFrom, ReadRequest,
 };
-use paxlog_wire::{Flags, Frame, FrameLimits, batch};
+use paxlog_wire::{Flags, Frame, FrameLimits, WireError, batch};
 
 use crate::support::{CLUSTER, Group, PATIENCE};
+
+/// Producers are told apart by it.
+static NONCE: AtomicU64 = AtomicU64::new(1);
 
 /// One connection with one command stream and one producer.
 pub(crate) struct Client {
@@ -99,15 +103,19 @@ impl Client {
     }
 
     pub(crate) async fn reply(&mut self) -> CommandOutcome {
+        self.try_reply().await.expect("no refusal")
+    }
+
+    async fn try_reply(&mut self) -> Result<CommandOutcome, WireError> {
         let frame = next(&mut self.receiver).await;
         let reply: CommandReply = paxlog_wire::decode(&frame).expect("a reply");
-        reply.result.expect("no refusal")
+        reply.result
     }
 
     /// Opens a producer, and makes the log `t`.
     pub(crate) async fn open_log(&mut self) -> u64 {
         let opened = CommandBody::OpenProducer {
-            nonce: 7,
+            nonce: u128::from(NONCE.fetch_add(1, Ordering::Relaxed)),
             name: None,
         };
         match self.call(opened).await {
@@ -123,28 +131,43 @@ impl Client {
             create: true,
         };
         match self.call(open).await {
-            CommandOutcome::LogOpened {
-                log,
-                existed: false,
-                ..
-            } => log,
+            CommandOutcome::LogOpened { log, .. } => log,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn push(&mut self, log: u64, payload: &[u8], flags: Flags) {
+        let mut builder = batch::BatchBuilder::new();
+        builder
+            .push(&batch::Record::new(payload.to_vec()))
+            .expect("small");
+        let parts = builder.finish().expect("one record").into_parts();
+        let origin = self.origin();
+        let append = self.request(CommandBody::Append { origin, log });
+        self.sender
+            .push_with(&append, flags, &parts)
+            .expect("small");
+    }
+
+    /// One append; after a refusal the next one takes its sequence.
+    pub(crate) async fn try_append(
+        &mut self,
+        log: u64,
+        payload: &[u8],
+    ) -> Result<CommandOutcome, WireError> {
+        self.push(log, payload, Flags::RESUME);
+        self.sender.flush().await.expect("sent");
+        let result = self.try_reply().await;
+        if result.is_err() {
+            self.sequence -= 1;
+        }
+        result
     }
 
     /// One append a payload, all in flight at once; they are the log's next.
     pub(crate) async fn append<P: AsRef<[u8]>>(&mut self, log: u64, payloads: &[P]) {
         for payload in payloads {
-            let mut builder = batch::BatchBuilder::new();
-            builder
-                .push(&batch::Record::new(payload.as_ref().to_vec()))
-                .expect("small");
-            let parts = builder.finish().expect("one record").into_parts();
-            let origin = self.origin();
-            let append = self.request(CommandBody::Append { origin, log });
-            self.sender
-                .push_with(&append, Flags::NONE, &parts)
-                .expect("small");
+            self.push(log, payload.as_ref(), Flags::NONE);
         }
         self.sender.flush().await.expect("sent");
         let mut expected = None;
@@ -153,6 +176,7 @@ impl Client {
                 CommandOutcome::Appended(receipt) => {
                     assert_eq!(receipt.start, *expected.get_or_insert(receipt.start));
                     assert_eq!(receipt.end, receipt.start + 1);
+                    assert!(!receipt.duplicate);
                     expected = Some(receipt.end);
                 }
                 other => panic!("{other:?}"),
