@@ -64,6 +64,9 @@ fn seeds_that_once_failed_pass() {
     // The leader had dropped, below its checkpoint, the values that a follower still lacked in its ballot; the
     // follower knew them as chosen, and nobody told it that no Accept of them would come.
     schedule(748_737_954_278_796);
+    // A new leader waited for the value of a slot, learned it as chosen and took a checkpoint of it, before
+    // it proposed it: that may be stored below the checkpoint.
+    schedule(748_737_954_295_396);
 }
 
 #[test]
