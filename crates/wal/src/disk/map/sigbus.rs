@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 /// Mappings that can be told apart; of more, the line does not name the segment.
 const NOTED_MAX: usize = 4096;
 
-static NOTED: [Noted; NOTED_MAX] = [const { Noted::FREE }; NOTED_MAX];
+static NOTED: [Noted; NOTED_MAX] = [const { Noted::free() }; NOTED_MAX];
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
 static INSTALLED: Once = Once::new();
 
@@ -28,11 +28,13 @@ struct Noted {
 }
 
 impl Noted {
-    const FREE: Noted = Noted {
-        base: AtomicUsize::new(0),
-        len: AtomicUsize::new(0),
-        segment: AtomicU64::new(0),
-    };
+    const fn free() -> Noted {
+        Noted {
+            base: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            segment: AtomicU64::new(0),
+        }
+    }
 }
 
 /// A mapping is named in the handler's line for as long as this lives.
