@@ -1,7 +1,6 @@
 //! The embedding API: a replica in this process.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use paxlog_node::{Config as NodeConfig, Node, Now};
 use paxlog_paxos::{ClusterId, GroupId, Incarnation, ReplicaId};
 use paxlog_quic::{Credentials, Who};
-use paxlog_wal::{Disk, Identity, Options, RealDisk, Wal};
+use paxlog_wal::{Disk, Identity, OpenError, Options, RealDisk, Wal};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::Config;
@@ -83,7 +82,7 @@ impl Replica {
     pub fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Replica, StartError> {
         let credentials = credentials(&config)?;
         let dir = config.data_dir.as_path();
-        let incarnation = incarnation_of(dir, &*disk)?;
+        let incarnation = incarnation_of(&config, &*disk)?;
         let peers: Vec<u16> = config
             .members
             .iter()
@@ -284,9 +283,21 @@ fn check_identity(config: &Config, credentials: &Credentials) -> Result<(), Star
     Ok(())
 }
 
-fn incarnation_of(dir: &Path, disk: &dyn Disk) -> Result<u128, StartError> {
+/// The directory's, which must be this replica's.
+fn incarnation_of(config: &Config, disk: &dyn Disk) -> Result<u128, StartError> {
+    let dir = config.data_dir.as_path();
     match paxlog_wal::identify(disk) {
-        Ok(Some(identity)) => Ok(identity.wal_id),
+        Ok(Some(found)) => {
+            let expected = Identity {
+                cluster: config.cluster,
+                replica: u64::from(config.replica),
+                ..found
+            };
+            match found == expected {
+                true => Ok(found.wal_id),
+                false => Err(open::refused(dir, OpenError::Foreign { expected, found })),
+            }
+        }
         Ok(None) => Err(StartError::NotFormatted {
             dir: dir.to_owned(),
         }),
