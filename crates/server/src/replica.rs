@@ -329,6 +329,7 @@ fn make_node(
         paxos,
         create_on_append: config.logs.create_on_append,
         addresses,
+        value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
     };
     let now = Now {
         mono: begin.elapsed().as_nanos() as u64,

@@ -19,6 +19,16 @@ fn start(group: &Group) -> (Vec<Replica>, Vec<Faulty>) {
     group.configs.iter().map(start).unzip()
 }
 
+/// A log with two records.
+fn begin(runtime: &tokio::runtime::Runtime, group: &Group, at: &Replica) -> u64 {
+    runtime.block_on(async {
+        let mut client = Client::connect(group, at.client_addr()).await;
+        let log = client.open_log().await;
+        client.append(log, &["a", "b"]).await;
+        log
+    })
+}
+
 /// A leader among the others, that serves.
 fn another_leads(replicas: &[Replica], not: usize) -> usize {
     until("another leads", || {
@@ -39,12 +49,7 @@ fn a_leader_whose_disk_hangs_hands_over_and_comes_back() {
     let (replicas, disks) = start(&group);
     let first = leader(&replicas);
     let runtime = runtime();
-    let log = runtime.block_on(async {
-        let mut client = Client::connect(&group, replicas[first].client_addr()).await;
-        let log = client.open_log().await;
-        client.append(log, &["a", "b"]).await;
-        log
-    });
+    let log = begin(&runtime, &group, &replicas[first]);
     disks[first].set(Faults {
         hang: true,
         ..Faults::default()
@@ -80,12 +85,7 @@ fn a_leader_whose_sync_failed_is_out() {
     let (mut replicas, disks) = start(&group);
     let first = leader(&replicas);
     let runtime = runtime();
-    let log = runtime.block_on(async {
-        let mut client = Client::connect(&group, replicas[first].client_addr()).await;
-        let log = client.open_log().await;
-        client.append(log, &["a", "b"]).await;
-        log
-    });
+    let log = begin(&runtime, &group, &replicas[first]);
     disks[first].set(Faults {
         fail: true,
         ..Faults::default()
