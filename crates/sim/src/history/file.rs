@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{History, LogName, Operation, Settled};
+use super::{History, LogName, Operation, Outcome, Settled};
 
 /// The version of the format that this build writes and reads.
 pub const FORMAT: u32 = 1;
@@ -146,6 +146,10 @@ impl History {
             OwnedLine::Op(mut operation) => {
                 if operation.ret.is_some_and(|ret| ret < operation.call) {
                     return Err("the operation returned before it was called".into());
+                }
+                if operation.ret.is_none() && !matches!(operation.outcome, Outcome::Unknown { .. })
+                {
+                    return Err("the operation was answered and has no `ret`".into());
                 }
                 operation.log = shared(&operation.log);
                 self.operations.push(operation);

@@ -38,7 +38,9 @@ impl Settled {
         Settled {
             log: log.into(),
             trim_point: 0,
-            tail: records.last().map_or(0, |last| last.offset + 1),
+            tail: records
+                .last()
+                .map_or(0, |last| last.offset.saturating_add(1)),
             version: None,
             sealed: None,
             records,
