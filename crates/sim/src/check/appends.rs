@@ -84,6 +84,11 @@ pub(super) fn judge<'h>(
                 op: *id,
                 start: found.start,
                 end: found.start.saturating_add(records.len() as u64),
+                batch: (
+                    found.start,
+                    found.start.saturating_add(records.len() as u64),
+                ),
+                pipeline: operation.pipeline,
                 call: operation.call,
                 ret: receipt.map_or(NEVER, |(ret, _)| ret),
                 version: receipt.and_then(|(_, receipt)| receipt.version),

@@ -19,7 +19,7 @@
 //!
 //! Without versions in replies, trims and seals are ranked by what they say of tails, trim points and seals: then what is
 //! reported is true, but a contradiction between commands that changed none of these could be missed. The same holds
-//! for what was trimmed and nobody read.
+//! for what was trimmed and nobody read, and for the versions of unknown appends of a pipeline, which may share batches.
 
 mod appends;
 mod chain;
@@ -152,6 +152,7 @@ fn judge(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) -> u64
     }
     let points = points::points(subject, &chain);
     order::by_offsets(&chain, &points, subject.settled.tail, findings, work);
+    order::of_pipelines(subject, &chain, findings, work);
     order::by_marks(&points, findings, work);
     order::asked_for(subject, &points, findings, work);
     order::after_seal(subject, &points, findings, work);

@@ -1,5 +1,7 @@
 //! The order that offsets, trim points, seals and versions state, against the order of time.
 
+use std::collections::BTreeMap;
+
 use super::chain::{Chain, Place};
 use super::findings::Findings;
 use super::points::Point;
@@ -8,7 +10,7 @@ use super::subject::{NEVER, Subject, Who};
 use super::sweep::{Ranked, sweep};
 use super::violation::Violation;
 use super::work::Work;
-use crate::history::{Kind, SessionId};
+use crate::history::{Kind, OpId, Outcome, SessionId};
 
 /// By offsets: append `i` has rank `2i + 2`, and who saw the state after `k` appends rank `2k + 1`. Of appends also those
 /// whose callers do not know that they happened.
@@ -159,6 +161,32 @@ pub(super) fn of_session(id: SessionId, shown: &[Shown], findings: &mut Findings
     }
 }
 
+/// Appends of one pipeline stand in the order in which they were begun.
+pub(super) fn of_pipelines(
+    subject: &Subject<'_>,
+    chain: &Chain,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) {
+    let mut last: BTreeMap<u64, OpId> = BTreeMap::new();
+    for append in chain.appends() {
+        work.step();
+        let operation = subject.history.get(append.op);
+        let Some(pipeline) = operation.and_then(|operation| operation.pipeline) else {
+            continue;
+        };
+        if let Some(before) = last.insert(pipeline, append.op)
+            && before > append.op
+        {
+            findings.add(Violation::Pipeline {
+                log: findings.log(),
+                first: findings.witness(Who::Op(append.op)),
+                second: findings.witness(Who::Op(before)),
+            });
+        }
+    }
+}
+
 /// A trim point or a seal that was seen must have been asked for by then.
 pub(super) fn asked_for(
     subject: &Subject<'_>,
@@ -172,10 +200,7 @@ pub(super) fn asked_for(
     let mut trims = Vec::new();
     let mut seal = NEVER;
     for (_, operation) in &subject.ops {
-        let refused = matches!(
-            operation.outcome,
-            crate::history::Outcome::NotApplied { .. }
-        );
+        let refused = matches!(operation.outcome, Outcome::NotApplied { .. });
         match operation.kind {
             Kind::Trim { to } if !refused => trims.push((to, operation.call)),
             Kind::Seal if !refused => seal = seal.min(operation.call),

@@ -16,7 +16,7 @@ pub(super) struct Point {
     pub(super) version: Option<u64>,
     /// The state right after the command itself, which has that version.
     pub(super) command: bool,
-    /// Of an acknowledged append: where it begins.
+    /// Of an acknowledged append: where its batch begins.
     pub(super) start: Option<u64>,
     /// Of a trim: what it asked for.
     pub(super) to: Option<u64>,
@@ -87,8 +87,8 @@ pub(super) fn points(subject: &Subject<'_>, chain: &Chain) -> Vec<Point> {
         points.push(Point {
             version: append.version,
             command: true,
-            start: Some(append.start),
-            tail: Some(append.end),
+            start: Some(append.batch.0),
+            tail: Some(append.batch.1),
             sealed: Some(false),
             ..Point::new(Who::Op(append.op), append.call, append.ret)
         });

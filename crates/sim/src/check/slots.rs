@@ -105,14 +105,16 @@ fn jobs(
         .rev()
         .find(|point| point.sealed == Some(false))
         .and_then(|point| point.version);
-    // Behind the known appends there is nothing to wait for but their versions.
-    let unknown = |place: usize| appends[place].version.is_none();
+    // Behind the known appends there is nothing to wait for but their versions. One of a pipeline may have been packed
+    // into one batch with its neighbours: then it may take a version, and need not.
+    let packed = |place: usize| appends[place].pipeline.is_some();
+    let unknown = |place: usize| appends[place].version.is_none() && !packed(place);
     let mut jobs: Vec<Job> = Vec::new();
     let mut job_of: Vec<Option<usize>> = vec![None; appends.len()];
     for (place, append) in appends
         .iter()
         .enumerate()
-        .filter(|(place, _)| unknown(*place))
+        .filter(|(_, append)| append.version.is_none())
     {
         let seen = work.partition_point(&tails, |(tail, _)| *tail < append.end);
         let before = seen.checked_sub(1).map_or(0, |last| tails[last].1);
@@ -122,6 +124,17 @@ fn jobs(
             (None, Some(sealed)) => deadline.min(sealed),
             (None, None) => deadline,
         };
+        if packed(place) {
+            jobs.push(Job {
+                op: append.op,
+                release: before.saturating_add(1),
+                deadline: u64::MAX,
+                must: false,
+                after: None,
+                append: None,
+            });
+            continue;
+        }
         job_of[place] = Some(jobs.len());
         jobs.push(Job {
             op: append.op,
@@ -166,7 +179,9 @@ fn jobs(
                 if let Some(below) = lower.checked_sub(1) {
                     release = release.max(marks[below].1.saturating_add(1));
                 }
-                let needs = Some(reached).filter(|place| to > 0 && *place < appends.len());
+                // Where what was trimmed is not known it may be another that reached so far.
+                let needs = Some(reached)
+                    .filter(|place| appends.get(*place).is_some_and(|append| append.start < to));
                 if let Some(version) = needs.and_then(|place| appends[place].version) {
                     release = release.max(version.saturating_add(1));
                 }

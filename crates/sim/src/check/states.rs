@@ -45,6 +45,10 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
             && let Some(other) = command
             && other.version == point.version
         {
+            // Appends that were packed into one batch are one command.
+            if point.start.is_some() && (point.start, point.tail) == (other.start, other.tail) {
+                continue;
+            }
             findings.add(Violation::VersionTwice {
                 log: findings.log(),
                 version: point.version.unwrap_or_default(),

@@ -219,6 +219,11 @@ impl fmt::Display for Violation {
                     .into(),
                 &[read, second],
             ),
+            Violation::Pipeline { log, first, second } => head(
+                log,
+                "two appends of one pipeline changed places: the first was begun first".into(),
+                &[first, second],
+            ),
             Violation::VersionTwice {
                 log,
                 version,

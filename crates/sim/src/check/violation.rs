@@ -240,6 +240,15 @@ pub enum Violation {
         /// What it saw the effect of.
         second: Box<Witness>,
     },
+    /// Two appends of one pipeline changed places.
+    Pipeline {
+        /// The log.
+        log: String,
+        /// It was begun first, and stands behind …
+        first: Box<Witness>,
+        /// … this one.
+        second: Box<Witness>,
+    },
     /// Two commands with the same version.
     VersionTwice {
         /// The log.
@@ -401,6 +410,7 @@ impl Violation {
             Violation::NoBatchEnd { .. } => "no_batch_end",
             Violation::Order { .. } => "order",
             Violation::Early { .. } => "early",
+            Violation::Pipeline { .. } => "pipeline",
             Violation::VersionTwice { .. } => "version_twice",
             Violation::States { .. } => "states",
             Violation::FirstVersion { .. } => "first_version",

@@ -251,6 +251,11 @@ pub struct Operation {
     pub ret: Option<Nanos>,
     /// What was asked.
     pub kind: Kind,
+    /// The pipeline that it is in, if it is an append of one, as those are that go through one appender: they stand in
+    /// the log in the order in which they were begun, although many are under way at once, and several of them may be
+    /// packed into one batch, which is one command and has one version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<u64>,
     /// What came of it.
     pub outcome: Outcome,
     /// Answers that came after the one that settled it, as to a batch that was sent again, with their times.

@@ -26,9 +26,19 @@ impl Recorder {
             call: now,
             ret: None,
             kind: call.kind,
+            pipeline: None,
             outcome: Outcome::Unknown { code: None },
             again: Vec::new(),
         });
+        id
+    }
+
+    /// The same, for an append of a pipeline: see [`Operation::pipeline`].
+    pub fn begin_in(&mut self, now: Nanos, client: ClientId, pipeline: u64, call: Call) -> OpId {
+        let id = self.begin(now, client, call);
+        if let Some(operation) = self.history.operations.last_mut() {
+            operation.pipeline = Some(pipeline);
+        }
         id
     }
 

@@ -284,6 +284,42 @@ fn a_reordering() {
 }
 
 #[test]
+fn a_pipeline_that_changes_places() {
+    // They were under way at once: time alone says nothing.
+    seen("pipeline", &[A, B], |history| {
+        history.operations.swap(A, B);
+        history.operations[A].pipeline = Some(1);
+        history.operations[B].pipeline = Some(1);
+    });
+    let mut history = good();
+    history.operations[A].pipeline = Some(1);
+    history.operations[B].pipeline = Some(1);
+    assert!(check(&history).clean());
+}
+
+#[test]
+fn appends_of_one_pipeline_may_share_a_batch() {
+    let mut history = good();
+    for at in [A, B] {
+        history.operations[at].pipeline = Some(1);
+        let receipt = receipt_of(&mut history, at);
+        (receipt.version, receipt.tail) = (Some(3), Some(3));
+    }
+    // Version 2 was a seal's that was refused, or so: somebody else's.
+    history.complete = false;
+    assert!(check(&history).clean(), "{:#?}", check(&history).violations);
+    // But nobody may see the end of the first.
+    tail_of(&mut history, TAIL).offset = 2;
+    tail_of(&mut history, TAIL).version = None;
+    history.operations[TAIL].call = 25;
+    let report = check(&history);
+    assert_eq!(report.violations[0].rule(), "no_batch_end", "{report:#?}");
+    seen("version_twice", &[A, B], |history| {
+        receipt_of(history, A).version = Some(3);
+    });
+}
+
+#[test]
 fn a_torn_batch() {
     seen("torn", &[A], |history| holds(history, &["b", "c", "d"]));
     seen("torn", &[A], |history| {

@@ -104,7 +104,7 @@ fn example() -> History {
     ] {
         recorder.event(30, me, "b", session, event);
     }
-    recorder.begin(40, me, Call::append("b", ["open"]));
+    recorder.begin_in(40, me, 6, Call::append("b", ["open"]));
     let mut settled = Settled::whole("a", records.clone());
     settled.kept = records[..1].to_vec();
     settled.add_replica(1, records.clone());
