@@ -659,6 +659,53 @@ fn versions() {
     });
 }
 
+/// Two appends, an unknown trim to 1 called then, and a check-tail when all is over.
+fn around_an_unknown_trim(
+    second: u64,
+    called: u64,
+    seen: (u64, u64),
+    last: u64,
+) -> Vec<&'static str> {
+    let mut recorder = Recorder::new();
+    let me = ClientId(1);
+    let one = recorder.begin(0, me, Call::append(LOG, ["a"]));
+    recorder.end(10, one, appended(0..1, 100, 2));
+    let two = recorder.begin(20, me, Call::append(LOG, ["b"]));
+    recorder.end(30, two, appended(1..2, 100, second));
+    recorder.begin(called, me, Call::trim(LOG, 1));
+    let id = recorder.begin(50, me, Call::check_tail(LOG, LINEARIZABLE));
+    recorder.end(60, id, tail(2, seen.0, seen.1));
+    recorder.settle(Settled {
+        trim_point: 1,
+        version: Some(last),
+        ..Settled::whole(LOG, vec![Stored::new(1, "b", None)])
+    });
+    let report = check(&recorder.finish());
+    report
+        .violations
+        .iter()
+        .map(|violation| violation.rule())
+        .collect()
+}
+
+#[test]
+fn what_is_unknown_takes_only_a_version_of_its_time() {
+    let none: [&str; 0] = [];
+    assert_eq!(around_an_unknown_trim(4, 15, (1, 4), 4), none);
+    // Version 3 was over before the trim was called.
+    assert_eq!(
+        around_an_unknown_trim(4, 40, (1, 4), 4),
+        ["version_unexplained"]
+    );
+    assert_eq!(around_an_unknown_trim(3, 40, (1, 4), 4), none);
+    assert_eq!(around_an_unknown_trim(3, 40, (0, 3), 4), none);
+    // Its effect was seen at version 3, so that it cannot have had 4.
+    assert_eq!(
+        around_an_unknown_trim(3, 15, (1, 3), 4),
+        ["no_version_left"]
+    );
+}
+
 #[test]
 fn trims_and_seals_that_nobody_asked_for_or_that_do_not_hold() {
     seen("trim_unexplained", &[LOCAL_TAIL], |history| {
