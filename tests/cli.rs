@@ -1,5 +1,6 @@
 //! The command line: exit codes, results on stdout, errors on stderr; in text and in JSON.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +16,7 @@ fn single() -> Cluster {
 
 #[test]
 fn every_verb_has_help_and_wrong_flags_are_2() {
-    const VERBS: [&str; 24] = [
+    const VERBS: [&str; 26] = [
         "",
         "demo",
         "dev",
@@ -39,6 +40,8 @@ fn every_verb_has_help_and_wrong_flags_are_2() {
         "wal",
         "wal verify",
         "wal dump",
+        "sim",
+        "sim check",
         "bench",
     ];
     for verb in VERBS
@@ -467,7 +470,10 @@ fn a_producer_of_the_same_name_shuts_out_the_one_before() {
 
 #[test]
 fn the_demo_tells_its_story_to_the_end() {
-    let output = paxlog(["demo", "--seconds", "5", "--output", "json"])
+    let here = tempfile::tempdir().expect("a directory");
+    let history = here.path().join("demo.jsonl");
+    let output = paxlog(["demo", "--seconds", "5", "--output", "json", "--history"])
+        .arg(&history)
         .run()
         .ok();
     let events: Vec<Value> = output.json_lines();
@@ -485,6 +491,55 @@ fn the_demo_tells_its_story_to_the_end() {
     }
     let dir = events[0]["dir"].as_str().expect("a directory");
     assert!(!std::path::Path::new(dir).exists(), "it cleans up");
+    judge(&history);
+}
+
+/// What the demo wrote down is judged from the file as it judged itself; and what is changed in it is seen.
+fn judge(history: &Path) {
+    let check = |file: &Path, form: &[&str]| paxlog(["sim", "check"]).arg(file).args(form).run();
+    let json = ["--output", "json"];
+    let summary = check(history, &json).ok().json();
+    let appends = &summary["summary"]["operations"]["append"];
+    assert!(appends["ok"].as_u64() > Some(100), "{summary}");
+    assert!(summary["summary"]["records_read"].as_u64() >= appends["ok"].as_u64());
+    let text = check(history, &[]).ok().text();
+    assert!(text.contains("every promise was kept"), "{text}");
+
+    // One acknowledged append forgotten, one told to have been elsewhere, and a line cut short.
+    let whole = std::fs::read_to_string(history).expect("text");
+    let lines: Vec<&str> = whole.lines().collect();
+    let at = lines
+        .iter()
+        .rposition(|line| line.contains("\"appended\""))
+        .expect("an append");
+    let changed = history.with_file_name("changed.jsonl");
+    let write = |change: &dyn Fn(&str) -> String| {
+        let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        lines[at] = change(&lines[at]);
+        std::fs::write(&changed, lines.join("\n")).expect("written");
+    };
+    write(&|_| String::new());
+    let output = check(&changed, &json).code(5);
+    assert!(output.stderr.contains("promise"), "{}", output.stderr);
+    let first = &output.json_lines()[0];
+    assert_eq!(first["rule"], "never_appended", "{first}");
+    assert!(
+        first["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("log demo"))
+    );
+    write(&|line| line.replace("\"start\":", "\"start\":1"));
+    let output = check(&changed, &[]).code(5);
+    assert!(
+        output.text().contains("wrong_receipt: log demo: "),
+        "{}",
+        output.text()
+    );
+    write(&|line| line[..line.len() / 2].to_owned());
+    check(&changed, &[])
+        .code(2)
+        .says(&["no whole history", &format!("line {}", at + 1)]);
+    check(&history.with_file_name("none"), &[]).code(2);
 }
 
 #[test]

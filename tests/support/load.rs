@@ -1,49 +1,24 @@
-//! A load from several appenders that remembers how every append ended, and the judge who holds a log
-//! against it.
+//! A load from several appenders, taken down as a history, and the judge of it.
 //!
 //! Every record is unique: it names its appender, its append, and its place in the append. So a record that is
-//! missing, repeated, out of place or never sent shows. The judge knows nothing of clusters: it gets records
-//! and what was said of them.
+//! missing, repeated, out of place or never sent shows.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use paxlog_client::{
-    Appender, AppenderOptions, Client, Code, Completion, OutcomeFact, Profile, Record,
+    Appender, AppenderOptions, Client, Completion, Error, OutcomeFact, Profile, Receipt, Record,
+};
+use paxlog_sim::check::check;
+use paxlog_sim::history::{
+    self, Call, ClientId, History, OpId, Outcome, Payload, Recorder, Reply, Settled,
 };
 
-/// How an append ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// A receipt came: these offsets.
-    Acknowledged { start: u64, end: u64 },
-    /// It is known not to be there.
-    NotApplied(Code),
-    /// Nobody knows.
-    Unknown(Code),
-}
-
-/// One append, as its appender saw it.
-#[derive(Clone, Debug)]
-pub(crate) struct Op {
-    pub(crate) appender: u32,
-    /// Rises by one with each append of the appender.
-    pub(crate) number: u64,
-    pub(crate) called: Instant,
-    pub(crate) ended: Instant,
-    pub(crate) end: End,
-}
-
-impl Op {
-    /// How many records it has.
-    fn records(&self) -> u64 {
-        records_of(self.number)
-    }
-}
+use super::Stored;
 
 fn records_of(number: u64) -> u64 {
     1 + number % 3
@@ -55,15 +30,119 @@ fn payload(appender: u32, number: u64, part: u64) -> Vec<u8> {
     payload
 }
 
-/// Appender, number and part of a payload; none if no load sent it.
-fn parse(bytes: &[u8]) -> Option<(u32, u64, u64)> {
-    let mut words = std::str::from_utf8(bytes).ok()?.split(' ');
-    let name = (
-        words.next()?.parse().ok()?,
-        words.next()?.parse().ok()?,
-        words.next()?.parse().ok()?,
-    );
-    (payload(name.0, name.1, name.2) == bytes).then_some(name)
+/// What is asked and answered, by all threads, on one clock; a clone writes into the same history.
+#[derive(Clone)]
+pub(crate) struct Scribe {
+    begin: Instant,
+    recorder: Arc<Mutex<Recorder>>,
+}
+
+impl Scribe {
+    pub(crate) fn new() -> Scribe {
+        Scribe {
+            begin: Instant::now(),
+            recorder: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.begin.elapsed().as_nanos() as u64
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An append begins, one of an appender's many.
+    pub(crate) fn append(&self, log: &str, appender: u32, records: &[Record]) -> OpId {
+        let payloads = records.iter().map(|record| Payload::id_of(&record.payload));
+        let (now, client) = (self.now(), ClientId(appender.into()));
+        self.recorder()
+            .begin_in(now, client, appender.into(), Call::append(log, payloads))
+    }
+
+    pub(crate) fn appended(&self, id: OpId, result: &Result<Receipt, Error>) {
+        let outcome = match result {
+            Ok(receipt) => Outcome::Ok(Reply::Appended(history::Receipt {
+                start: receipt.start,
+                end: receipt.end,
+                timestamp: Some(receipt.timestamp),
+                tail: Some(receipt.tail),
+                version: Some(receipt.version),
+                duplicate: receipt.duplicate,
+            })),
+            Err(error) => failed(error),
+        };
+        self.recorder().end(self.now(), id, outcome);
+    }
+
+    /// Seals a log, which then is as it stays.
+    pub(crate) async fn seal(&self, client: &Client, log: &str) -> Settled {
+        let id = self
+            .recorder()
+            .begin(self.now(), ClientId(u64::MAX), Call::seal(log));
+        let sealed = client.seal(log).await.expect("sealed");
+        let reply = Reply::Sealed {
+            tail: sealed.tail,
+            version: Some(sealed.version),
+            duplicate: false,
+        };
+        self.recorder().end(self.now(), id, Outcome::Ok(reply));
+        Settled {
+            tail: sealed.tail,
+            version: Some(sealed.version),
+            sealed: Some(true),
+            ..Settled::whole(log, Vec::new())
+        }
+    }
+
+    /// Asks where a log ends.
+    pub(crate) async fn check_tail(&self, client: &Client, log: &str) {
+        let call = Call::check_tail(log, history::Consistency::Linearizable);
+        let id = self.recorder().begin(self.now(), ClientId(u64::MAX), call);
+        let answer = client.check_tail(log, Default::default()).await;
+        let outcome = match &answer {
+            Ok(tail) => Outcome::Ok(Reply::Tail(history::TailReply {
+                offset: tail.offset,
+                timestamp: Some(tail.timestamp),
+                trim_point: tail.trim_point,
+                sealed: tail.sealed,
+                version: Some(tail.version),
+            })),
+            Err(error) => failed(error),
+        };
+        self.recorder().end(self.now(), id, outcome);
+    }
+
+    /// What was taken down, with what the log came to on each replica: the first of them, and that of the others.
+    pub(crate) fn finish(self, mut settled: Settled, replicas: &[Vec<Stored>]) -> History {
+        let mut copies = (1..).zip(replicas.iter().map(|log| log.iter().map(kept).collect()));
+        if let Some((_, first)) = copies.next() {
+            settled.records = first;
+        }
+        for (replica, records) in copies {
+            settled.add_replica(replica, records);
+        }
+        let mut recorder = self.recorder();
+        recorder.settle(settled);
+        std::mem::take(&mut *recorder).finish()
+    }
+}
+
+fn kept(stored: &Stored) -> history::Stored {
+    history::Stored {
+        offset: stored.offset,
+        payload: Payload::id_of(&stored.payload),
+        timestamp: Some(stored.timestamp),
+    }
+}
+
+fn failed(error: &Error) -> Outcome {
+    let code = error.code.name().to_owned();
+    match error.outcome {
+        OutcomeFact::NotApplied => Outcome::NotApplied { code, seen: None },
+        OutcomeFact::Unknown | OutcomeFact::NotAWrite => Outcome::Unknown { code: Some(code) },
+    }
 }
 
 /// What a load does.
@@ -88,12 +167,14 @@ pub(crate) struct AppenderLoad {
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
-    threads: Vec<JoinHandle<Vec<Op>>>,
+    threads: Vec<JoinHandle<()>>,
+    scribe: Scribe,
 }
 
 impl Load {
     pub(crate) fn start(profile: &Profile, options: &LoadOptions) -> Load {
         let (stop, acknowledged) = (Arc::default(), Arc::default());
+        let scribe = Scribe::new();
         let threads = (0..)
             .zip(&options.appenders)
             .map(|(appender, load)| {
@@ -105,7 +186,7 @@ impl Load {
                     stop: Arc::clone(&stop),
                     acknowledged: Arc::clone(&acknowledged),
                     next: 0,
-                    ops: Vec::new(),
+                    scribe: scribe.clone(),
                 };
                 let profile = profile.clone();
                 std::thread::spawn(move || {
@@ -114,7 +195,6 @@ impl Load {
                         .build()
                         .expect("a runtime")
                         .block_on(worker.work(profile));
-                    worker.ops
                 })
             })
             .collect();
@@ -122,7 +202,13 @@ impl Load {
             stop,
             acknowledged,
             threads,
+            scribe,
         }
+    }
+
+    /// Where its history is written.
+    pub(crate) fn scribe(&self) -> &Scribe {
+        &self.scribe
     }
 
     /// Appends acknowledged so far.
@@ -130,13 +216,13 @@ impl Load {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Begins no more appends, waits for the ends of all, and tells them.
-    pub(crate) fn finish(mut self) -> Vec<Op> {
+    /// Begins no more appends, waits for the ends of all, and gives their history.
+    pub(crate) fn finish(mut self) -> Scribe {
         self.stop.store(true, Ordering::Relaxed);
-        self.threads
-            .drain(..)
-            .flat_map(|thread| thread.join().expect("no panic"))
-            .collect()
+        for thread in self.threads.drain(..) {
+            thread.join().expect("no panic");
+        }
+        self.scribe.clone()
     }
 }
 
@@ -154,7 +240,7 @@ struct Worker {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
     next: u64,
-    ops: Vec<Op>,
+    scribe: Scribe,
 }
 
 /// How long one try to connect may take.
@@ -191,7 +277,7 @@ impl Worker {
 
     /// Until it is to stop or the appender takes no more; and until everything taken has ended.
     async fn append(&mut self, appender: &Appender, begin: Instant) {
-        let mut under_way: HashMap<u64, Instant> = HashMap::new();
+        let mut under_way: HashMap<u64, OpId> = HashMap::new();
         let mut ends: Vec<Completion> = Vec::new();
         let mut open = true;
         while open || !under_way.is_empty() {
@@ -199,18 +285,18 @@ impl Worker {
             let due = (begin.elapsed().as_secs_f64() * self.rate as f64) as u64;
             while open && under_way.len() < self.load.in_flight && self.next < due {
                 let number = self.next;
-                let records = (0..records_of(number))
+                let records: Vec<Record> = (0..records_of(number))
                     .map(|part| Record::new(payload(self.appender, number, part)))
                     .collect();
-                let called = Instant::now();
+                let id = self.scribe.append(&self.log, self.appender, &records);
                 match appender.append_tagged(records, number).await {
                     Ok(()) => {
-                        under_way.insert(number, called);
+                        under_way.insert(number, id);
                     }
                     // Not taken: it takes nothing more.
                     Err(error) => {
                         open = false;
-                        self.end(number, called, Err(error));
+                        self.end(id, &Err(error));
                     }
                 }
                 self.next += 1;
@@ -220,38 +306,17 @@ impl Worker {
                 () = tokio::time::sleep(TURN) => {}
             }
             for done in ends.drain(..) {
-                let called = under_way.remove(&done.tag).expect("each ends once");
-                self.end(done.tag, called, done.result);
+                let id = under_way.remove(&done.tag).expect("each ends once");
+                self.end(id, &done.result);
             }
         }
     }
 
-    fn end(
-        &mut self,
-        number: u64,
-        called: Instant,
-        result: Result<paxlog_client::Receipt, paxlog_client::Error>,
-    ) {
-        let end = match result {
-            Ok(receipt) => {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                End::Acknowledged {
-                    start: receipt.start,
-                    end: receipt.end,
-                }
-            }
-            Err(error) => match error.outcome {
-                OutcomeFact::NotApplied => End::NotApplied(error.code),
-                OutcomeFact::Unknown | OutcomeFact::NotAWrite => End::Unknown(error.code),
-            },
-        };
-        self.ops.push(Op {
-            appender: self.appender,
-            number,
-            called,
-            ended: Instant::now(),
-            end,
-        });
+    fn end(&mut self, id: OpId, result: &Result<Receipt, Error>) {
+        if result.is_ok() {
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        self.scribe.appended(id, result);
     }
 }
 
@@ -276,218 +341,31 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Holds a whole log, as `(offset, payload)` in the order it was read, against what its appenders were told.
+/// Judges a history, and tells what it came to.
 ///
-/// # Errors
-/// The first promise that is broken, in a sentence.
-pub(crate) fn judge<'a>(
-    ops: &[Op],
-    log: impl IntoIterator<Item = (u64, &'a [u8])>,
-) -> Result<Tally, String> {
-    let sent: HashMap<(u32, u64), &Op> = ops
-        .iter()
-        .map(|op| ((op.appender, op.number), op))
-        .collect();
-    if sent.len() != ops.len() {
-        return Err("the load itself repeated an append".into());
+/// # Panics
+/// If a promise was broken, with the operations that contradict each other; the history is then in
+/// `target/broken-history.jsonl`.
+pub(crate) fn judge(history: &History) -> Tally {
+    let report = check(history);
+    if let Some(first) = report.violations.first() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/broken-history.jsonl"
+        );
+        let written = std::fs::File::create(path)
+            .and_then(|file| history.write(std::io::BufWriter::new(file)));
+        panic!(
+            "{first}\n({} violations; the history: {path}, {written:?})",
+            report.violations.len() as u64 + report.more
+        );
     }
-    // Where each append stands, in the order of the log: its first record's offset.
-    let mut found: Vec<(&Op, u64)> = Vec::new();
-    let mut there: HashMap<(u32, u64), u64> = HashMap::new();
-    let mut latest: HashMap<u32, u64> = HashMap::new();
-    let mut tally = Tally::default();
-    // The append whose records must follow, and how many came.
-    let mut open: Option<(&Op, u64)> = None;
-    for (at, (offset, bytes)) in (0_u64..).zip(log) {
-        if offset != at {
-            return Err(format!("offset {offset} was read where {at} belongs"));
-        }
-        let Some((appender, number, part)) = parse(bytes) else {
-            return Err(format!("offset {offset} holds what nobody sent"));
-        };
-        let name = format!("append {number} of appender {appender}");
-        let Some(op) = sent.get(&(appender, number)) else {
-            return Err(format!("{name} at {offset} was never begun"));
-        };
-        match open {
-            Some((before, came)) if came < before.records() => {
-                if !std::ptr::eq(before, *op) || part != came {
-                    return Err(format!(
-                        "append {} of appender {} is not whole: part {came} is missing at {offset}",
-                        before.number, before.appender
-                    ));
-                }
-                open = Some((op, came + 1));
-            }
-            _ => {
-                if let Some(first) = there.insert((appender, number), offset) {
-                    return Err(format!("{name} is there twice, at {first} and {offset}"));
-                }
-                if part != 0 {
-                    return Err(format!("{name} at {offset} begins with part {part}"));
-                }
-                if latest.insert(appender, number).is_some_and(|l| l > number) {
-                    return Err(format!("{name} at {offset} stands after a later one"));
-                }
-                found.push((op, offset));
-                open = Some((op, 1));
-            }
-        }
-        tally.records += 1;
-    }
-    if let Some((op, came)) = open
-        && came < op.records()
-    {
-        return Err(format!("the last append, {}, is cut short", op.number));
-    }
-    for op in ops {
-        let at = there.get(&(op.appender, op.number)).copied();
-        let name = format!("append {} of appender {}", op.number, op.appender);
-        match (&op.end, at) {
-            (End::Acknowledged { start, end }, at) => {
-                if at != Some(*start) || end - start != op.records() {
-                    return Err(format!(
-                        "{name} was acknowledged at {start}..{end}, and is {}",
-                        at.map_or("nowhere".into(), |at| format!("at {at}"))
-                    ));
-                }
-                tally.acknowledged += 1;
-            }
-            (End::NotApplied(code), Some(at)) => {
-                return Err(format!(
-                    "{name} ended as not applied ({code}), and is at {at}"
-                ));
-            }
-            (End::NotApplied(_), None) => tally.not_applied += 1,
-            (End::Unknown(_), at) => {
-                tally.unknown += 1;
-                tally.unknown_there += u64::from(at.is_some());
-            }
-        }
-    }
-    // In real time: what ended before another was begun stands before it.
-    let mut begun: Option<(&Op, u64)> = None;
-    for (op, offset) in found {
-        if let Some((later, place)) = begun
-            && matches!(op.end, End::Acknowledged { .. })
-            && op.ended < later.called
-        {
-            return Err(format!(
-                "append {} of appender {} at {offset} ended before append {} of appender {} was begun, which stands before it at {place}",
-                op.number, op.appender, later.number, later.appender
-            ));
-        }
-        if begun.is_none_or(|(later, _)| op.called > later.called) {
-            begun = Some((op, offset));
-        }
-    }
-    Ok(tally)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two appenders, six appends in the log, one unknown that is there, one that is not, one not applied.
-    fn example() -> (Vec<Op>, Vec<Vec<u8>>) {
-        let begin = Instant::now();
-        let at = |ms: u64| begin + Duration::from_millis(ms);
-        let mut log = Vec::new();
-        let mut ops = Vec::new();
-        for (number, appender) in [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1)] {
-            let start = log.len() as u64;
-            log.extend((0..records_of(number)).map(|part| payload(appender, number, part)));
-            let end = End::Acknowledged {
-                start,
-                end: log.len() as u64,
-            };
-            let time = ops.len() as u64 * 10;
-            ops.push(Op {
-                appender,
-                number,
-                called: at(time),
-                ended: at(time + 5),
-                end,
-            });
-        }
-        log.push(payload(0, 3, 0));
-        for (number, end) in [
-            (3, End::Unknown(Code::OutcomeUnknown)),
-            (4, End::Unknown(Code::DeadlineExceeded)),
-            (5, End::NotApplied(Code::Unavailable)),
-        ] {
-            ops.push(Op {
-                appender: 0,
-                number,
-                called: at(100),
-                ended: at(200),
-                end,
-            });
-        }
-        (ops, log)
-    }
-
-    fn verdict(ops: &[Op], log: &[Vec<u8>]) -> Result<Tally, String> {
-        judge(ops, (0..).zip(log.iter().map(Vec::as_slice)))
-    }
-
-    #[test]
-    fn a_good_log_passes() {
-        let (ops, log) = example();
-        let tally = verdict(&ops, &log).unwrap();
-        assert_eq!((tally.acknowledged, tally.not_applied), (5, 1));
-        assert_eq!((tally.unknown, tally.unknown_there), (2, 1));
-        assert_eq!(tally.records, log.len() as u64);
-    }
-
-    #[test]
-    fn every_record_that_is_lost_repeated_or_changed_is_seen() {
-        let (ops, log) = example();
-        for i in 0..log.len() {
-            let mut lost = log.clone();
-            lost.remove(i);
-            // The last one is the unknown append: it may be missing.
-            assert_eq!(verdict(&ops, &lost).is_err(), i + 1 < log.len(), "{i} lost");
-            for to in 0..=log.len() {
-                let mut twice = log.clone();
-                twice.insert(to, log[i].clone());
-                assert!(verdict(&ops, &twice).is_err(), "{i} again at {to}");
-            }
-            let mut changed = log.clone();
-            changed[i][20] ^= 1;
-            assert!(verdict(&ops, &changed).is_err(), "{i} changed");
-        }
-        for i in 1..log.len() {
-            let mut swapped = log.clone();
-            swapped.swap(i - 1, i);
-            assert!(verdict(&ops, &swapped).is_err(), "{i} swapped");
-        }
-    }
-
-    #[test]
-    fn what_was_called_not_applied_may_not_be_there() {
-        let (ops, mut log) = example();
-        log.extend((0..records_of(5)).map(|part| payload(0, 5, part)));
-        let said = verdict(&ops, &log).unwrap_err();
-        assert!(said.contains("not applied"), "{said}");
-    }
-
-    #[test]
-    fn a_wrong_receipt_and_a_gap_are_seen() {
-        let (mut ops, log) = example();
-        let skipping = (0..).zip(&log).map(|(at, p)| (at + at / 3, p.as_slice()));
-        assert!(judge(&ops, skipping).unwrap_err().contains("belongs"));
-        ops[2].end = End::Acknowledged { start: 3, end: 5 };
-        assert!(verdict(&ops, &log).unwrap_err().contains("acknowledged at"));
-    }
-
-    #[test]
-    fn an_append_that_stands_before_one_that_had_ended_is_seen() {
-        let (mut ops, log) = example();
-        // Appender 1's first append stands before appender 0's second, which now is long over.
-        ops[2].called = ops[1].called - Duration::from_millis(9);
-        ops[2].ended = ops[1].called - Duration::from_millis(1);
-        let said = verdict(&ops, &log).unwrap_err();
-        assert!(said.contains("ended before"), "{said}");
+    let ends = report.summary.ends("append");
+    Tally {
+        acknowledged: ends.ok,
+        not_applied: ends.not_applied,
+        unknown: ends.unknown,
+        unknown_there: report.summary.unknown_there,
+        records: report.summary.records,
     }
 }

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 use crate::{
-    append, bench, certs, check_tail, cluster, demo, dev, format, log, read, seal, serve, tail,
-    time, trim, wal,
+    append, bench, certs, check_tail, cluster, demo, dev, format, log, read, seal, serve, sim,
+    tail, time, trim, wal,
 };
 
 /// Paxlog: a replicated log. What it acknowledges is on disk on a majority of the replicas.
@@ -106,6 +106,9 @@ pub(crate) enum Command {
     /// Look into a replica's write-ahead log, offline; never changes a file.
     #[command(subcommand)]
     Wal(wal::WalCommand),
+    /// Judge recorded histories.
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     /// Measure a cluster, and what nobody can beat on this machine.
     #[command(subcommand)]
     Bench(bench::BenchCommand),

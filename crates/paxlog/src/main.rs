@@ -25,6 +25,7 @@ mod record_json;
 mod replica;
 mod seal;
 mod serve;
+mod sim;
 mod tail;
 mod time;
 mod trim;
@@ -78,6 +79,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Cluster(command) => wait_for(cluster::cluster(&global, command)),
         Command::Certs(command) => certs::certs(&global, command),
         Command::Wal(command) => wal::wal(&global, command),
+        Command::Sim(command) => sim::sim(&global, command),
         Command::Bench(command) => wait_for(bench::bench(&global, command)),
     }
 }

@@ -7,18 +7,21 @@ use hdrhistogram::Histogram;
 use paxlog_client::{Appender, Completion, Record};
 use serde_json::json;
 
+use paxlog_sim::history::OpId;
+
+use super::record::Record as History;
 use super::{DemoArgs, Story};
 use crate::failure::Failure;
 use crate::time;
 
-/// Keeps appends in flight, and remembers every receipt.
+/// Keeps appends in flight, and has them and their receipts taken down.
 pub(super) struct Load {
     inflight: u64,
     payload: Vec<u8>,
     next: u64,
-    given: VecDeque<Instant>,
-    /// By the append's number: the offset that its receipt said.
-    pub(super) offsets: Vec<u64>,
+    given: VecDeque<(OpId, Instant)>,
+    pub(super) acknowledged: u64,
+    history: History,
     last_receipt: Instant,
     /// The longest time without a receipt.
     pub(super) longest: Duration,
@@ -28,7 +31,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(args: &DemoArgs) -> Load {
+    pub(super) fn new(args: &DemoArgs, history: History) -> Load {
         let histogram =
             || Histogram::new_with_bounds(1, 100_000_000, 3).expect("constant bounds in order");
         Load {
@@ -36,7 +39,8 @@ impl Load {
             payload: vec![b'.'; args.payload as usize],
             next: 0,
             given: VecDeque::new(),
-            offsets: Vec::new(),
+            acknowledged: 0,
+            history,
             last_receipt: Instant::now(),
             longest: Duration::ZERO,
             all: histogram(),
@@ -46,7 +50,7 @@ impl Load {
     }
 
     pub(super) fn in_flight(&self) -> u64 {
-        self.next - self.offsets.len() as u64
+        self.next - self.acknowledged
     }
 
     pub(super) fn quantile(&self, quantile: f64) -> String {
@@ -82,10 +86,11 @@ impl Load {
     pub(super) async fn fill(&mut self, appender: &Appender) -> Result<(), Failure> {
         while self.in_flight() < self.inflight {
             self.payload[..8].copy_from_slice(&self.next.to_le_bytes());
+            let id = self.history.append(&self.payload);
             appender
                 .append_tagged(vec![Record::new(self.payload.clone())], self.next)
                 .await?;
-            self.given.push_back(Instant::now());
+            self.given.push_back((id, Instant::now()));
             self.next += 1;
         }
         Ok(())
@@ -104,16 +109,16 @@ impl Load {
         self.longest = self.longest.max(now - self.last_receipt);
         self.last_receipt = now;
         for end in self.ends.drain(..) {
-            let receipt = end.result?;
-            if end.tag != self.offsets.len() as u64 {
+            if end.tag != self.acknowledged {
                 return Err(Failure::integrity(format!(
                     "the receipt of append {} came in the place of {}",
-                    end.tag,
-                    self.offsets.len()
+                    end.tag, self.acknowledged
                 )));
             }
-            self.offsets.push(receipt.start);
-            let given = self.given.pop_front().expect("as many were given as ended");
+            let (id, given) = self.given.pop_front().expect("as many were given as ended");
+            self.history.appended(id, &end.result);
+            end.result?;
+            self.acknowledged += 1;
             let us = ((now - given).as_micros() as u64).max(1);
             self.all.saturating_record(us);
             self.second.saturating_record(us);

@@ -1,0 +1,303 @@
+//! Every append against what the log holds: acknowledged means there, not applied means nowhere, whole and once.
+
+use super::chain::{Chain, Placed};
+use super::contents::{Contents, Payloads};
+use super::findings::Findings;
+use super::subject::{NEVER, Subject, Who, answer, is_unknown, receipt};
+use super::violation::Violation;
+use super::witness;
+use super::work::Work;
+use crate::history::{Kind, Operation, Outcome, Payload, Reply};
+
+/// Where an append was found.
+#[derive(Clone, Copy)]
+struct Found {
+    start: u64,
+    parts: u64,
+}
+
+/// Judges every append, and puts those that happened in their order.
+pub(super) fn judge<'h>(
+    subject: &Subject<'h>,
+    contents: &Contents<'h>,
+    payloads: &Payloads,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) -> Chain {
+    let found = find(subject, contents, payloads, findings, work);
+    let mut placed = Vec::new();
+    let mut nowhere = 0;
+    for ((id, operation), found) in subject.ops.iter().zip(&found) {
+        work.step();
+        let Kind::Append { records } = &operation.kind else {
+            continue;
+        };
+        let who = Who::Op(*id);
+        let receipt = receipt(operation);
+        if let (Some(found), None) = (found, receipt)
+            && matches!(operation.outcome, Outcome::NotApplied { .. })
+        {
+            findings.add(Violation::AppliedNotApplied {
+                log: findings.log(),
+                append: findings.witness(who),
+                offset: found.start,
+            });
+        }
+        if let Some((_, receipt)) = receipt {
+            let holder = contents
+                .get(receipt.start, work)
+                .and_then(|cell| payloads.owner(cell.key, work))
+                .map(|(place, _)| Who::Op(subject.ops[place].0))
+                .filter(|holder| *holder != who);
+            let instead = holder.map(|holder| findings.witness(holder));
+            if receipt.end.checked_sub(receipt.start) != Some(records.len() as u64) {
+                findings.add(Violation::WrongReceipt {
+                    log: findings.log(),
+                    append: findings.witness(who),
+                    why: format!("the append has {} records", records.len()),
+                });
+            } else if receipt.tail.is_some_and(|tail| tail < receipt.end) {
+                findings.add(Violation::WrongReceipt {
+                    log: findings.log(),
+                    append: findings.witness(who),
+                    why: "its tail is below its end".into(),
+                });
+            } else if found.is_none() {
+                findings.add(Violation::Lost {
+                    log: findings.log(),
+                    append: findings.witness(who),
+                    instead,
+                });
+            } else if let Some(found) = found
+                && found.start != receipt.start
+            {
+                findings.add(Violation::Misplaced {
+                    log: findings.log(),
+                    append: findings.witness(who),
+                    found: found.start,
+                    instead,
+                });
+            }
+        }
+        match found {
+            Some(found) => placed.push(Placed {
+                op: *id,
+                start: found.start,
+                end: found.start.saturating_add(records.len() as u64),
+                batch: (
+                    found.start,
+                    found.start.saturating_add(records.len() as u64),
+                ),
+                pipeline: operation.pipeline,
+                call: operation.call,
+                ret: receipt.map_or(NEVER, |(ret, _)| ret),
+                version: receipt.and_then(|(_, receipt)| receipt.version),
+            }),
+            None if is_unknown(operation) => nowhere += records.len() as u64,
+            None => {}
+        }
+    }
+    let chain = Chain::new(placed, work);
+    holes(subject, &chain, nowhere, findings);
+    chain
+}
+
+/// Where each append stands, by its place among the operations.
+fn find(
+    subject: &Subject<'_>,
+    contents: &Contents<'_>,
+    payloads: &Payloads,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) -> Vec<Option<Found>> {
+    let mut found: Vec<Option<Found>> = vec![None; subject.ops.len()];
+    let key_at = |offset| contents.get(offset, work).map(|cell| cell.key);
+    for cell in contents.cells() {
+        work.step();
+        let Some((place, part)) = payloads.owner(cell.key, work) else {
+            findings.add(Violation::NeverAppended {
+                log: findings.log(),
+                offset: cell.offset,
+                payload: cell.payload.to_string(),
+                by: findings.witness(cell.by),
+            });
+            continue;
+        };
+        let append = Who::Op(subject.ops[place].0);
+        match (&mut found[place], cell.offset.checked_sub(part)) {
+            (slot @ None, Some(start)) => *slot = Some(Found { start, parts: 1 }),
+            (Some(known), Some(start)) if known.start == start => known.parts += 1,
+            (Some(known), _)
+                if key_at(known.start.saturating_add(part)) == Some(cell.key)
+                    && known.start.saturating_add(part) != cell.offset =>
+            {
+                findings.add(Violation::Twice {
+                    log: findings.log(),
+                    append: findings.witness(append),
+                    first: known.start.saturating_add(part),
+                    second: cell.offset,
+                });
+            }
+            _ => findings.add(Violation::Torn {
+                log: findings.log(),
+                append: findings.witness(append),
+                part,
+                offset: cell.offset,
+            }),
+        }
+    }
+    for ((id, operation), found) in subject.ops.iter().zip(&found) {
+        let (Some(found), Kind::Append { records }) = (found, &operation.kind) else {
+            continue;
+        };
+        if found.parts == records.len() as u64 {
+            continue;
+        }
+        // What nobody knows of the trimmed part may well have been there; the rest of a batch comes with it.
+        let missing = (0..)
+            .zip(records)
+            .find(|(part, payload): &(u64, &Payload)| {
+                let offset = found.start.saturating_add(*part);
+                work.step();
+                match key_at(offset) {
+                    Some(key) => key != payload.key(),
+                    None => offset >= subject.settled.trim_point,
+                }
+            });
+        if let Some((part, _)) = missing {
+            findings.add(Violation::Torn {
+                log: findings.log(),
+                append: findings.witness(Who::Op(*id)),
+                part,
+                offset: found.start.saturating_add(part),
+            });
+        }
+    }
+    found
+}
+
+/// What was trimmed and nobody read must fit what nobody knows the outcome of.
+fn holes(subject: &Subject<'_>, chain: &Chain, unknown: u64, findings: &mut Findings<'_>) {
+    let mut left = unknown;
+    let mut expected = 0;
+    let ends = chain
+        .appends()
+        .iter()
+        .map(|append| (append.start, append.end));
+    for (start, end) in ends.chain([(subject.settled.tail, subject.settled.tail)]) {
+        if start > expected {
+            match left.checked_sub(start - expected) {
+                Some(rest) if expected < subject.settled.trim_point => left = rest,
+                _ => {
+                    findings.add(Violation::NotDense {
+                        log: findings.log(),
+                        expected,
+                        found: start,
+                        by: findings.witness(Who::Settled),
+                    });
+                    return;
+                }
+            }
+        }
+        expected = expected.max(end);
+    }
+}
+
+/// Several answers to one command say the same.
+pub(super) fn answers(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) {
+    for (id, operation) in &subject.ops {
+        work.step();
+        let Some((_, first)) = answer(operation).filter(|_| !operation.again.is_empty()) else {
+            continue;
+        };
+        for reply in later(operation) {
+            work.step();
+            if !agree(first, reply) {
+                findings.add(Violation::AnswersDiffer {
+                    log: findings.log(),
+                    command: findings.witness(Who::Op(*id)),
+                    one: witness::outcome(&Outcome::Ok(first.clone())),
+                    two: witness::outcome(&Outcome::Ok(reply.clone())),
+                });
+            }
+        }
+    }
+}
+
+/// A refusal that saw the log saw a reason.
+pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) {
+    for (id, operation) in &subject.ops {
+        work.step();
+        let Outcome::NotApplied {
+            code,
+            seen: Some(seen),
+        } = &operation.outcome
+        else {
+            continue;
+        };
+        let why = match (code.as_str(), &operation.kind, seen.tail) {
+            ("Sealed", _, _) if seen.sealed == Some(false) => "the log was not sealed",
+            ("OffsetOutOfRange", Kind::Trim { to }, Some(tail)) if *to <= tail => {
+                "the log reached so far"
+            }
+            _ => continue,
+        };
+        findings.add(Violation::WrongRefusal {
+            log: findings.log(),
+            command: findings.witness(Who::Op(*id)),
+            why,
+        });
+    }
+}
+
+fn later(operation: &Operation) -> impl Iterator<Item = &Reply> {
+    operation
+        .again
+        .iter()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::Ok(reply) => Some(reply),
+            Outcome::NotApplied { .. } | Outcome::Unknown { .. } => None,
+        })
+}
+
+/// The tail of a receipt is the log's when it was given: it alone may differ.
+fn agree(one: &Reply, two: &Reply) -> bool {
+    let same = |one: Option<u64>, two: Option<u64>| one.is_none() || two.is_none() || one == two;
+    match (one, two) {
+        (Reply::Appended(one), Reply::Appended(two)) => {
+            (one.start, one.end) == (two.start, two.end)
+                && same(one.timestamp, two.timestamp)
+                && same(one.version, two.version)
+        }
+        (
+            Reply::Trimmed {
+                trim_point,
+                tail,
+                version,
+                ..
+            },
+            Reply::Trimmed {
+                trim_point: point,
+                tail: end,
+                version: other,
+                ..
+            },
+        ) => (trim_point, tail) == (point, end) && same(*version, *other),
+        (
+            Reply::Sealed { tail, version, .. },
+            Reply::Sealed {
+                tail: end,
+                version: other,
+                ..
+            },
+        ) => tail == end && same(*version, *other),
+        (
+            Reply::Created { version, existed },
+            Reply::Created {
+                version: other,
+                existed: before,
+            },
+        ) => existed == before && same(*version, *other),
+        _ => std::mem::discriminant(one) == std::mem::discriminant(two),
+    }
+}

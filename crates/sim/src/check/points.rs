@@ -1,0 +1,207 @@
+//! What replies say of a log's state.
+
+use super::chain::Chain;
+use super::contents::given;
+use super::subject::{NEVER, Subject, Who, answer};
+use crate::history::{Consistency, Event, Kind, Nanos, Operation, Outcome, Reply};
+
+/// What one reply says of the log's state: right after a command, or at some moment while it was observed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub(super) who: Who,
+    /// 0 for what may show a state from long ago.
+    pub(super) call: Nanos,
+    pub(super) ret: Nanos,
+    /// The state after this many commands.
+    pub(super) version: Option<u64>,
+    /// The state right after the command itself, which has that version.
+    pub(super) command: bool,
+    /// Of an acknowledged append: where its batch begins.
+    pub(super) start: Option<u64>,
+    /// Of a trim: what it asked for.
+    pub(super) to: Option<u64>,
+    pub(super) tail: Option<u64>,
+    /// At least so far; for who was given records but no tail.
+    pub(super) reached: Option<u64>,
+    pub(super) trim_point: Option<u64>,
+    pub(super) sealed: Option<bool>,
+}
+
+impl Point {
+    fn new(who: Who, call: Nanos, ret: Nanos) -> Point {
+        Point {
+            who,
+            call,
+            ret,
+            version: None,
+            command: false,
+            start: None,
+            to: None,
+            tail: None,
+            reached: None,
+            trim_point: None,
+            sealed: None,
+        }
+    }
+
+    /// The rank among versions: commands at even places, what observed between them at odd ones.
+    pub(super) fn rank(&self) -> Option<u64> {
+        let twice = self.version?.saturating_mul(2);
+        Some(match self.command {
+            true => twice,
+            false => twice.saturating_add(1),
+        })
+    }
+
+    /// Whether it is the making of the log.
+    fn makes(&self) -> bool {
+        self.command && self.tail == Some(0) && self.sealed == Some(false)
+    }
+
+    /// Whether its version can be: the making of the log has 1, and nothing else has it.
+    pub(super) fn version_can_be(&self) -> bool {
+        match self.version {
+            Some(version) if self.makes() => version == 1,
+            Some(version) if self.command => version > 1,
+            version => version != Some(0),
+        }
+    }
+
+    /// Whether it may show a state from before it was called.
+    pub(super) fn local(&self) -> bool {
+        self.call == 0
+    }
+}
+
+/// Everything that says something of the state; acknowledged appends are in it.
+pub(super) fn points(subject: &Subject<'_>, chain: &Chain) -> Vec<Point> {
+    let settled = subject.settled;
+    let mut points = vec![Point {
+        version: settled.version,
+        tail: Some(settled.tail),
+        trim_point: Some(settled.trim_point),
+        sealed: settled.sealed,
+        ..Point::new(Who::Settled, NEVER, NEVER)
+    }];
+    for append in chain.appends().iter().filter(|append| append.ret < NEVER) {
+        points.push(Point {
+            version: append.version,
+            command: true,
+            start: Some(append.batch.0),
+            tail: Some(append.batch.1),
+            sealed: Some(false),
+            ..Point::new(Who::Op(append.op), append.call, append.ret)
+        });
+    }
+    for (id, operation) in &subject.ops {
+        observed(Who::Op(*id), operation, &mut points);
+    }
+    points
+}
+
+fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
+    let Some((ret, reply)) = answer(operation) else {
+        if let Outcome::NotApplied {
+            seen: Some(seen), ..
+        } = &operation.outcome
+        {
+            points.push(Point {
+                version: seen.version,
+                tail: seen.tail,
+                sealed: seen.sealed,
+                ..Point::new(who, operation.call, operation.ret.unwrap_or(NEVER))
+            });
+        }
+        return;
+    };
+    let begin = |consistency: Consistency| match consistency {
+        Consistency::Linearizable => operation.call,
+        Consistency::Local => 0,
+    };
+    let local = Point::new(who, 0, ret);
+    let asked = Point::new(who, operation.call, ret);
+    match (&operation.kind, reply) {
+        (Kind::Append { .. }, Reply::Appended(receipt)) => {
+            // The append itself stands in the chain; its tail was read when it was answered.
+            if let Some(tail) = receipt.tail {
+                points.push(Point {
+                    tail: Some(tail),
+                    ..local
+                });
+            }
+        }
+        (
+            Kind::Trim { to },
+            Reply::Trimmed {
+                trim_point,
+                tail,
+                version,
+                ..
+            },
+        ) => {
+            points.push(Point {
+                version: *version,
+                command: true,
+                to: Some(*to),
+                tail: Some(*tail),
+                trim_point: Some(*trim_point),
+                ..asked
+            });
+        }
+        (Kind::Seal, Reply::Sealed { tail, version, .. }) => points.push(Point {
+            version: *version,
+            command: true,
+            tail: Some(*tail),
+            sealed: Some(true),
+            ..asked
+        }),
+        (Kind::Create { .. }, Reply::Created { version, existed }) => points.push(Point {
+            version: *version,
+            command: !existed,
+            tail: (!existed).then_some(0),
+            trim_point: (!existed).then_some(0),
+            sealed: (!existed).then_some(false),
+            ..asked
+        }),
+        (Kind::CheckTail { consistency, .. }, Reply::Tail(tail)) => points.push(Point {
+            version: tail.version,
+            tail: Some(tail.offset),
+            trim_point: Some(tail.trim_point),
+            sealed: Some(tail.sealed),
+            ..Point::new(who, begin(*consistency), ret)
+        }),
+        (Kind::Read { consistency, .. }, Reply::Read(read)) => {
+            if read.tail.is_some() {
+                points.push(Point {
+                    tail: read.tail,
+                    ..Point::new(who, begin(*consistency), ret)
+                });
+            }
+            points.extend(reached(operation, local));
+        }
+        (Kind::Tail { .. }, Reply::Event(event)) => match event {
+            Event::Records(_) => points.extend(reached(operation, local)),
+            Event::Gap { .. } => {}
+            Event::CaughtUp { tail } => points.push(Point {
+                tail: Some(*tail),
+                ..local
+            }),
+            Event::Sealed { tail } => points.push(Point {
+                tail: Some(*tail),
+                sealed: Some(true),
+                ..local
+            }),
+        },
+        // An answer to another question: nothing is known from it.
+        _ => {}
+    }
+}
+
+/// Who was given a record saw its append.
+fn reached(operation: &Operation, local: Point) -> Option<Point> {
+    let last = given(operation).last()?;
+    Some(Point {
+        reached: Some(last.offset),
+        ..local
+    })
+}

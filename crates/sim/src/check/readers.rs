@@ -1,0 +1,420 @@
+//! Whatever readers were given, against the log: the same bytes for everyone, in order, and gaps only where trimmed.
+
+use std::collections::BTreeMap;
+
+use super::contents::{Contents, Payloads, given};
+use super::findings::Findings;
+use super::subject::{NEVER, Subject, Who, answer};
+use super::violation::Violation;
+use super::work::Work;
+use crate::history::{Event, Kind, Nanos, OpId, Outcome, Payload, Reply, SessionId, Stored};
+
+/// What was given, record by record.
+pub(super) fn contents(
+    subject: &Subject<'_>,
+    contents: &Contents<'_>,
+    payloads: &Payloads,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) {
+    for (id, operation) in &subject.ops {
+        work.step();
+        for stored in given(operation) {
+            work.step();
+            let (key, cell) = (stored.payload.key(), contents.get(stored.offset, work));
+            if let Some(cell) = cell
+                && cell.key == key
+            {
+                if let (Some(one), Some(two)) = (cell.timestamp, stored.timestamp)
+                    && one != two
+                {
+                    findings.add(Violation::TimestampsDiffer {
+                        log: findings.log(),
+                        offset: stored.offset,
+                        one,
+                        by: findings.witness(cell.by),
+                        two,
+                        and: findings.witness(Who::Op(*id)),
+                    });
+                }
+                continue;
+            }
+            let log = findings.log();
+            let read = findings.witness(Who::Op(*id));
+            let holds = cell.map_or("nothing".into(), |cell| cell.payload.to_string());
+            let owner = payloads.owner(key, work);
+            let append = owner.map(|(place, _)| findings.witness(Who::Op(subject.ops[place].0)));
+            findings.add(match append {
+                None => Violation::NeverAppended {
+                    log,
+                    offset: stored.offset,
+                    payload: stored.payload.to_string(),
+                    by: read,
+                },
+                Some(append) if !there(contents, key, work) => Violation::Unseen {
+                    log,
+                    offset: stored.offset,
+                    read,
+                    append,
+                },
+                append => Violation::ReadDiffers {
+                    log,
+                    offset: stored.offset,
+                    given: stored.payload.to_string(),
+                    holds,
+                    read,
+                    append,
+                },
+            });
+        }
+    }
+}
+
+/// Whether the log holds that payload anywhere. Only asked when something is wrong already.
+fn there(contents: &Contents<'_>, key: super::contents::Key, work: &Work) -> bool {
+    contents.cells().iter().any(|cell| {
+        work.step();
+        cell.key == key
+    })
+}
+
+/// What single replicas have.
+pub(super) fn replicas(
+    subject: &Subject<'_>,
+    contents: &Contents<'_>,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) {
+    let settled = subject.settled;
+    for copy in &settled.replicas {
+        let Some(records) = &copy.records else {
+            continue;
+        };
+        let mut differs = |offset, given: Option<&Payload>, holds: Option<&Payload>| {
+            let text =
+                |payload: Option<&Payload>| payload.map_or("nothing".into(), Payload::to_string);
+            findings.add(Violation::ReplicaDiffers {
+                log: findings.log(),
+                replica: copy.replica,
+                offset,
+                given: text(given),
+                holds: text(holds),
+            });
+        };
+        let mut expected = records.first().map_or(settled.trim_point, |first| {
+            first.offset.min(settled.trim_point)
+        });
+        for stored in records {
+            work.step();
+            let cell = contents.get(stored.offset, work);
+            if stored.offset != expected {
+                let holds = contents.get(expected, work).map(|cell| cell.payload);
+                differs(expected, None, holds);
+            }
+            let same = |cell: &&super::contents::Cell<'_>| {
+                cell.key == stored.payload.key()
+                    && (cell.timestamp == stored.timestamp
+                        || cell.timestamp.is_none()
+                        || stored.timestamp.is_none())
+            };
+            // Below the trim point a replica may still have what nobody else knows of.
+            let unknown = cell.is_none() && stored.offset < settled.trim_point;
+            if !unknown && cell.filter(same).is_none() {
+                differs(
+                    stored.offset,
+                    Some(&stored.payload),
+                    cell.map(|cell| cell.payload),
+                );
+            }
+            expected = stored.offset.saturating_add(1);
+        }
+        if expected < settled.tail {
+            let holds = contents.get(expected, work).map(|cell| cell.payload);
+            differs(expected, None, holds);
+        }
+    }
+}
+
+/// Readers go from record to record, and leave out only what was trimmed.
+pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) {
+    let trims = Trims::of(subject, work);
+    let mut tails: BTreeMap<SessionId, u64> = BTreeMap::new();
+    for (id, operation) in &subject.ops {
+        work.step();
+        let who = Who::Op(*id);
+        match (&operation.kind, answer(operation)) {
+            (Kind::Read { strict, from, .. }, Some((ret, Reply::Read(read)))) => {
+                let mut steps = Steps {
+                    next: *from,
+                    who,
+                    ret,
+                    trims: &trims,
+                    findings,
+                };
+                let mut gaps = read.gaps.iter().peekable();
+                for stored in &read.records {
+                    work.step();
+                    while let Some(gap) = gaps.next_if(|gap| gap.to <= stored.offset) {
+                        steps.gap(gap.from, gap.to, *strict);
+                    }
+                    steps.record(stored);
+                }
+                for gap in gaps {
+                    steps.gap(gap.from, gap.to, *strict);
+                }
+                if let Some(next) = read.next {
+                    steps.at(next);
+                }
+            }
+            (Kind::Tail { session }, Some((ret, Reply::Event(event)))) => {
+                let mut steps = Steps {
+                    next: tails.get(session).copied(),
+                    who,
+                    ret,
+                    trims: &trims,
+                    findings,
+                };
+                match event {
+                    Event::Records(records) => records.iter().for_each(|stored| {
+                        work.step();
+                        steps.record(stored);
+                    }),
+                    Event::Gap { to } => {
+                        let from = steps.next.unwrap_or(to.saturating_sub(1));
+                        steps.gap(from, *to, false);
+                    }
+                    Event::CaughtUp { tail } | Event::Sealed { tail } => steps.at(*tail),
+                }
+                if let Some(next) = steps.next {
+                    tails.insert(*session, next);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One reader on its way.
+struct Steps<'a, 'h> {
+    /// The offset to come; none where the reader did not say where it began.
+    next: Option<u64>,
+    who: Who,
+    ret: Nanos,
+    trims: &'a Trims,
+    findings: &'a mut Findings<'h>,
+}
+
+impl Steps<'_, '_> {
+    fn record(&mut self, stored: &Stored) {
+        self.at(stored.offset);
+        self.next = Some(stored.offset.saturating_add(1));
+    }
+
+    /// Everything up to here was given.
+    fn at(&mut self, offset: u64) {
+        let expected = self.next.replace(offset).unwrap_or(offset);
+        if expected != offset {
+            self.findings.add(Violation::Jump {
+                log: self.findings.log(),
+                expected,
+                found: offset,
+                read: self.findings.witness(self.who),
+            });
+        }
+    }
+
+    fn gap(&mut self, from: u64, to: u64, strict: bool) {
+        self.at(from);
+        self.next = Some(to);
+        let log = self.findings.log();
+        let read = self.findings.witness(self.who);
+        if to <= from {
+            self.findings.add(Violation::Jump {
+                log,
+                expected: from,
+                found: to,
+                read,
+            });
+        } else if strict {
+            self.findings.add(Violation::StrictGap {
+                log,
+                from,
+                to,
+                read,
+            });
+        } else if !self.trims.allow(to, self.ret) {
+            self.findings.add(Violation::GapNotTrimmed {
+                log,
+                from,
+                to,
+                read,
+            });
+        }
+    }
+}
+
+/// What may have been trimmed when.
+pub(super) struct Trims {
+    /// By target: the earliest call of a trim to there or beyond, whatever came of it.
+    earliest: Vec<(u64, Nanos)>,
+    trim_point: u64,
+    complete: bool,
+}
+
+impl Trims {
+    pub(super) fn of(subject: &Subject<'_>, work: &Work) -> Trims {
+        let mut earliest: Vec<(u64, Nanos)> = subject
+            .ops
+            .iter()
+            .filter_map(|(_, operation)| match operation.kind {
+                Kind::Trim { to } if !refused(&operation.outcome) => Some((to, operation.call)),
+                _ => None,
+            })
+            .collect();
+        work.sort_by_key(&mut earliest, |trim| *trim);
+        let mut least = NEVER;
+        for (_, call) in earliest.iter_mut().rev() {
+            least = least.min(*call);
+            *call = least;
+        }
+        Trims {
+            earliest,
+            trim_point: subject.settled.trim_point,
+            complete: subject.history.complete,
+        }
+    }
+
+    /// Whether everything below `to` may have been trimmed by then.
+    fn allow(&self, to: u64, by: Nanos) -> bool {
+        let at = self.earliest.partition_point(|(target, _)| *target < to);
+        let called = self.earliest.get(at).is_some_and(|(_, call)| *call <= by);
+        // A trim point does not go back: at last it is there still.
+        to <= self.trim_point && (called || !self.complete)
+    }
+}
+
+fn refused(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotApplied { .. })
+}
+
+/// Timestamps of records rise with their offsets, and are the same for everyone.
+pub(super) fn timestamps(
+    subject: &Subject<'_>,
+    contents: &Contents<'_>,
+    payloads: &Payloads,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) {
+    let append = |key, findings: &Findings<'_>| {
+        let owner = payloads.owner(key, work);
+        let who = owner.map_or(Who::Settled, |(place, _)| Who::Op(subject.ops[place].0));
+        findings.witness(who)
+    };
+    let mut last: Option<(u64, super::contents::Key)> = None;
+    for cell in contents.cells() {
+        work.step();
+        let Some(timestamp) = cell.timestamp else {
+            continue;
+        };
+        if let Some((before, key)) = last
+            && before > timestamp
+        {
+            findings.add(Violation::TimestampBack {
+                log: findings.log(),
+                before: append(key, findings),
+                timestamp: before,
+                after: append(cell.key, findings),
+                lower: timestamp,
+            });
+        }
+        last = Some((timestamp, cell.key));
+    }
+    for (id, operation) in &subject.ops {
+        work.step();
+        let told = match answer(operation) {
+            // Its first and its last record: those between have their order.
+            Some((_, Reply::Appended(receipt))) => receipt
+                .timestamp
+                .map(|timestamp| (timestamp, [receipt.start, receipt.end.saturating_sub(1)])),
+            Some((_, Reply::Tail(tail))) if tail.offset > 0 => tail
+                .timestamp
+                .map(|timestamp| (timestamp, [tail.offset - 1; 2])),
+            _ => None,
+        };
+        let Some((two, offsets)) = told else {
+            continue;
+        };
+        for offset in offsets {
+            if let Some(cell) = contents.get(offset, work)
+                && let Some(one) = cell.timestamp
+                && one != two
+            {
+                findings.add(Violation::TimestampsDiffer {
+                    log: findings.log(),
+                    offset,
+                    one,
+                    by: findings.witness(cell.by),
+                    two,
+                    and: findings.witness(Who::Op(*id)),
+                });
+                break;
+            }
+        }
+    }
+}
+
+/// What one session was shown of one log.
+pub(super) struct Shown {
+    pub(super) op: OpId,
+    pub(super) call: Nanos,
+    pub(super) ret: Nanos,
+    pub(super) tail: u64,
+    pub(super) version: Option<u64>,
+}
+
+/// What sessions were shown, by session; and whether that was less than they carried.
+pub(super) fn sessions(
+    subject: &Subject<'_>,
+    findings: &mut Findings<'_>,
+    work: &Work,
+) -> BTreeMap<SessionId, Vec<Shown>> {
+    let mut shown: BTreeMap<SessionId, Vec<Shown>> = BTreeMap::new();
+    for (id, operation) in &subject.ops {
+        work.step();
+        let (session, floor) = match operation.kind {
+            Kind::CheckTail { session, floor, .. } | Kind::Read { session, floor, .. } => {
+                (session, floor)
+            }
+            Kind::Tail { session } => (Some(session), 0),
+            _ => continue,
+        };
+        let Some((ret, reply)) = answer(operation) else {
+            continue;
+        };
+        let (tail, version) = match reply {
+            Reply::Tail(tail) => (Some(tail.offset), tail.version),
+            Reply::Read(read) => (read.tail, None),
+            Reply::Event(Event::CaughtUp { tail } | Event::Sealed { tail }) => (Some(*tail), None),
+            _ => (None, None),
+        };
+        let Some(tail) = tail else { continue };
+        if tail < floor {
+            findings.add(Violation::BelowFloor {
+                log: findings.log(),
+                read: findings.witness(Who::Op(*id)),
+                floor,
+                tail,
+            });
+        }
+        if let Some(session) = session {
+            shown.entry(session).or_default().push(Shown {
+                op: *id,
+                call: operation.call,
+                ret,
+                tail,
+                version,
+            });
+        }
+    }
+    shown
+}

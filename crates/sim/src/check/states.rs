@@ -1,0 +1,111 @@
+//! The states that replies show, by version: one sequence of commands must explain them all.
+
+use super::findings::Findings;
+use super::points::Point;
+use super::subject::Who;
+use super::violation::Violation;
+use super::work::Work;
+
+/// What must have been done by some version, of which its caller does not know that it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A trim to there, at that version at the latest.
+    Trim { to: u64, version: u64 },
+    /// A seal, at that version at the latest.
+    Seal { version: u64 },
+}
+
+/// Holds the states against each other, in the order of their versions: `points` is sorted by rank. What they show
+/// that no known command did is returned, each once, by version.
+pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) -> Vec<Due> {
+    let mut due = Vec::new();
+    // The newest point that says it, and what it says.
+    let mut tail: Option<(u64, &Point)> = None;
+    let mut trimmed: Option<(u64, &Point)> = None;
+    let mut sealed: Option<(bool, &Point)> = None;
+    let mut command: Option<&Point> = None;
+    for point in points {
+        work.step();
+        if !point.version_can_be() {
+            findings.add(Violation::FirstVersion {
+                log: findings.log(),
+                version: point.version.unwrap_or_default(),
+                by: findings.witness(point.who),
+            });
+        }
+        let mut contradict = |what, one: Who| {
+            findings.add(Violation::States {
+                log: findings.log(),
+                what,
+                one: findings.witness(one),
+                two: findings.witness(point.who),
+            });
+        };
+        if point.command
+            && let Some(other) = command
+            && other.version == point.version
+        {
+            // Appends that were packed into one batch are one command.
+            if point.start.is_some() && (point.start, point.tail) == (other.start, other.tail) {
+                continue;
+            }
+            findings.add(Violation::VersionTwice {
+                log: findings.log(),
+                version: point.version.unwrap_or_default(),
+                one: findings.witness(other.who),
+                two: findings.witness(point.who),
+            });
+            return due;
+        }
+        // Before an append the log ended where it begins.
+        if let Some(now) = point.tail {
+            if let Some((before, by)) = tail {
+                if before > point.start.unwrap_or(now) {
+                    contradict("a higher version has a lower tail", by.who);
+                } else if before != now && by.version == point.version {
+                    contradict("one version has two tails", by.who);
+                }
+            }
+            tail = Some((now, point));
+        }
+        if let Some(now) = point.trim_point {
+            let (before, by) = trimmed.map_or((0, point), |known| known);
+            let own = point.to;
+            if now < before {
+                contradict("a higher version has a lower trim point", by.who);
+            } else if now != before && trimmed.is_some() && by.version == point.version {
+                contradict("one version has two trim points", by.who);
+            } else if own.is_some_and(|to| now < to) {
+                contradict("a trim did not move the trim point", point.who);
+            } else if now > before.max(own.unwrap_or(0)) {
+                due.push(Due::Trim {
+                    to: now,
+                    version: point.version.unwrap_or(u64::MAX),
+                });
+            }
+            trimmed = Some((now, point));
+        }
+        if let Some(now) = point.sealed {
+            let before = sealed.is_some_and(|(before, _)| before);
+            if before && !now {
+                let seal = sealed.map_or(Who::Settled, |(_, by)| by.who);
+                findings.add(Violation::AfterSeal {
+                    log: findings.log(),
+                    seal: findings.witness(seal),
+                    after: findings.witness(point.who),
+                });
+            } else if now && !before && !point.command {
+                due.push(Due::Seal {
+                    version: point.version.unwrap_or(u64::MAX),
+                });
+            }
+            if now != before || sealed.is_none() {
+                sealed = Some((now, point));
+            }
+        }
+        if point.command {
+            command = Some(point);
+        }
+    }
+    due
+}

@@ -1,0 +1,51 @@
+//! What is judged: the part of a history that is about one log.
+
+use crate::history::{History, LogName, Nanos, OpId, Operation, Outcome, Receipt, Reply, Settled};
+
+/// The end of time: what may still happen has not returned.
+pub(super) const NEVER: Nanos = Nanos::MAX;
+
+/// Who says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// An operation.
+    Op(OpId),
+    /// Whoever read the log when everything was over.
+    Settled,
+}
+
+/// The operations on one log, and what it came to.
+pub(super) struct Subject<'h> {
+    pub(super) history: &'h History,
+    pub(super) log: &'h LogName,
+    /// In the order in which they were begun.
+    pub(super) ops: Vec<(OpId, &'h Operation)>,
+    pub(super) settled: &'h Settled,
+}
+
+/// The answer that settled an operation, and when it came: the first that was `Ok`.
+pub(super) fn answer(operation: &Operation) -> Option<(Nanos, &Reply)> {
+    if let Outcome::Ok(reply) = &operation.outcome {
+        return Some((operation.ret.unwrap_or(NEVER), reply));
+    }
+    operation
+        .again
+        .iter()
+        .find_map(|(at, outcome)| match outcome {
+            Outcome::Ok(reply) => Some((*at, reply)),
+            Outcome::NotApplied { .. } | Outcome::Unknown { .. } => None,
+        })
+}
+
+/// The receipt of an append, and when it came.
+pub(super) fn receipt(operation: &Operation) -> Option<(Nanos, &Receipt)> {
+    match answer(operation)? {
+        (at, Reply::Appended(receipt)) => Some((at, receipt)),
+        _ => None,
+    }
+}
+
+/// Whether nobody knows if it was applied.
+pub(super) fn is_unknown(operation: &Operation) -> bool {
+    matches!(operation.outcome, Outcome::Unknown { .. }) && answer(operation).is_none()
+}

@@ -1,0 +1,181 @@
+//! A history as JSON Lines.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::{History, LogName, Operation, Outcome, Settled};
+
+/// The version of the format that this build writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// Why a file is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It could not be read.
+    #[error("it cannot be read beyond line {line}: {error}")]
+    Io {
+        /// Lines that were read.
+        line: u64,
+        /// Why not.
+        error: io::Error,
+    },
+    /// It does not begin with a header.
+    #[error(
+        "line 1 is not the header of a history, such as {{\"paxlog_history\":{FORMAT},\"complete\":true}}"
+    )]
+    NoHistory,
+    /// It is of a later format.
+    #[error("it is a history of format {version}; this program reads {FORMAT}")]
+    Version {
+        /// The format that it says it is.
+        version: u32,
+    },
+    /// A line is garbled.
+    #[error("line {line}: {why}")]
+    Garbled {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    paxlog_history: u32,
+    #[serde(default = "complete")]
+    complete: bool,
+}
+
+fn complete() -> bool {
+    true
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Op(&'a Operation),
+    Settled(&'a Settled),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OwnedLine {
+    Op(Operation),
+    Settled(Settled),
+}
+
+impl History {
+    /// Writes it as JSON Lines. Give it something buffered.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn write(&self, mut out: impl Write) -> io::Result<()> {
+        let mut line = |value: &dyn Fn(&mut dyn Write) -> serde_json::Result<()>| {
+            value(&mut out)?;
+            out.write_all(b"\n")
+        };
+        let header = Header {
+            paxlog_history: FORMAT,
+            complete: self.complete,
+        };
+        line(&|out| serde_json::to_writer(out, &header))?;
+        for operation in &self.operations {
+            line(&|out| serde_json::to_writer(out, &Line::Op(operation)))?;
+        }
+        for settled in &self.settled {
+            line(&|out| serde_json::to_writer(out, &Line::Settled(settled)))?;
+        }
+        out.flush()
+    }
+
+    /// Reads what [`History::write`] wrote. Empty lines are passed over.
+    ///
+    /// # Errors
+    /// [`ReadError`], which names the line.
+    pub fn read(mut input: impl BufRead) -> Result<History, ReadError> {
+        let mut history = History::default();
+        let mut names: BTreeSet<LogName> = BTreeSet::new();
+        let mut text = Vec::new();
+        for number in 1_u64.. {
+            text.clear();
+            let read = input.read_until(b'\n', &mut text);
+            if read.map_err(|error| ReadError::Io {
+                line: number - 1,
+                error,
+            })? == 0
+            {
+                return match number {
+                    1 => Err(ReadError::NoHistory),
+                    _ => Ok(history),
+                };
+            }
+            if number == 1 {
+                let header: Header =
+                    serde_json::from_slice(&text).map_err(|_| ReadError::NoHistory)?;
+                if header.paxlog_history != FORMAT {
+                    return Err(ReadError::Version {
+                        version: header.paxlog_history,
+                    });
+                }
+                history.complete = header.complete;
+                continue;
+            }
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            history
+                .take(&text, &mut names)
+                .map_err(|why| ReadError::Garbled { line: number, why })?;
+        }
+        unreachable!("a file has fewer lines than numbers")
+    }
+
+    fn take(&mut self, text: &[u8], names: &mut BTreeSet<LogName>) -> Result<(), String> {
+        // One copy of each name.
+        let mut shared = |name: &LogName| match names.get(name) {
+            Some(known) => known.clone(),
+            None => {
+                names.insert(name.clone());
+                name.clone()
+            }
+        };
+        match serde_json::from_slice(text).map_err(|error| reason(&error))? {
+            OwnedLine::Op(mut operation) => {
+                if operation.ret.is_some_and(|ret| ret < operation.call) {
+                    return Err("the operation returned before it was called".into());
+                }
+                if operation.ret.is_none() && !matches!(operation.outcome, Outcome::Unknown { .. })
+                {
+                    return Err("the operation was answered and has no `ret`".into());
+                }
+                operation.log = shared(&operation.log);
+                self.operations.push(operation);
+            }
+            OwnedLine::Settled(mut settled) => {
+                if self.settled.iter().any(|other| other.log == settled.log) {
+                    return Err(format!("log {} is settled a second time", settled.log));
+                }
+                settled.log = shared(&settled.log);
+                self.settled.push(settled);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Without the place that serde names: to it every line is the first.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    format!(
+        "{} (column {})",
+        text.strip_suffix(&place).unwrap_or(&text),
+        error.column()
+    )
+}
+
+#[cfg(test)]
+mod tests;

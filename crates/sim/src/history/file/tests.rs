@@ -1,0 +1,206 @@
+use crate::history::{
+    Call, ClientId, Consistency, Event, Gap, Observed, Outcome, Payload, ReadReply, Receipt,
+    Recorder, Reply, SessionId, Stored, TailReply,
+};
+
+use super::*;
+
+/// One of everything.
+fn example() -> History {
+    let mut recorder = Recorder::new();
+    let me = ClientId(7);
+    let session = SessionId(3);
+    let mut op = |call: Call, outcome: Outcome| {
+        let id = recorder.begin(10, me, call);
+        recorder.end(20, id, outcome);
+        id
+    };
+    let receipt = Receipt {
+        timestamp: Some(u64::MAX),
+        tail: Some(9),
+        version: Some(4),
+        duplicate: true,
+        ..Receipt::at(0..2)
+    };
+    let payloads = [
+        Payload::from("text"),
+        Payload::from(&b"\xff"[..]),
+        Payload::id_of(b"x"),
+    ];
+    op(
+        Call::append("a", payloads.clone()),
+        Outcome::Ok(Reply::Appended(receipt)),
+    );
+    op(
+        Call::append("a", ["gone"]),
+        Outcome::NotApplied {
+            code: "Sealed".into(),
+            seen: Some(Observed {
+                tail: Some(1),
+                version: Some(2),
+                sealed: Some(true),
+            }),
+        },
+    );
+    op(
+        Call::trim("a", 1),
+        Outcome::Ok(Reply::Trimmed {
+            trim_point: 1,
+            tail: 2,
+            version: Some(5),
+            duplicate: false,
+        }),
+    );
+    op(
+        Call::seal("a"),
+        Outcome::Ok(Reply::Sealed {
+            tail: 2,
+            version: None,
+            duplicate: true,
+        }),
+    );
+    op(
+        Call::create("a", true),
+        Outcome::Ok(Reply::Created {
+            version: Some(1),
+            existed: false,
+        }),
+    );
+    op(
+        Call::check_tail("a", Consistency::Local).in_session(session, 4),
+        Outcome::Ok(Reply::Tail(TailReply {
+            offset: 1,
+            timestamp: Some(0),
+            trim_point: 0,
+            sealed: false,
+            version: Some(3),
+        })),
+    );
+    let records: Vec<Stored> = (5..)
+        .zip(payloads)
+        .map(|(offset, payload)| Stored::new(offset, payload, Some(offset / 7)))
+        .collect();
+    op(
+        Call::read("b", Consistency::Linearizable, true).reading_from(2),
+        Outcome::Ok(Reply::Read(ReadReply {
+            records: records.clone(),
+            gaps: vec![Gap { from: 2, to: 5 }],
+            next: Some(8),
+            tail: Some(8),
+            error: Some("Unavailable".into()),
+        })),
+    );
+    op(
+        Call::append("b", ["never"]),
+        Outcome::Unknown {
+            code: Some("OutcomeUnknown".into()),
+        },
+    );
+    for event in [
+        Event::Records(records.clone()),
+        Event::Gap { to: 9 },
+        Event::CaughtUp { tail: 9 },
+        Event::Sealed { tail: 9 },
+    ] {
+        recorder.event(30, me, "b", session, event);
+    }
+    recorder.begin_in(40, me, 6, Call::append("b", ["open"]));
+    let mut settled = Settled::whole("a", records.clone());
+    settled.kept = records[..1].to_vec();
+    settled.add_replica(1, records.clone());
+    settled.add_replica(2, records[1..].to_vec());
+    recorder.settle(settled);
+    recorder.finish()
+}
+
+fn written(history: &History) -> String {
+    let mut out = Vec::new();
+    history.write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let mut history = example();
+    let text = written(&history);
+    assert_eq!(text.lines().count(), 1 + history.operations.len() + 1);
+    assert_eq!(History::read(text.as_bytes()).unwrap(), history);
+    history.complete = false;
+    assert_eq!(
+        History::read(written(&history).as_bytes()).unwrap(),
+        history
+    );
+    assert_eq!(history.settled[0].replicas[0].records, None, "small");
+}
+
+#[test]
+fn a_garbled_line_is_named() {
+    let text = written(&example());
+    for number in 2..=text.lines().count() {
+        let garbled: Vec<&str> = (1..)
+            .zip(text.lines())
+            .map(|(n, line)| {
+                if n == number {
+                    &line[..line.len() - 3]
+                } else {
+                    line
+                }
+            })
+            .collect();
+        let error = History::read(garbled.join("\n").as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, ReadError::Garbled { line, .. } if line == number as u64),
+            "{number}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_history_is_refused_in_a_sentence() {
+    for (text, says) in [
+        ("", "line 1 is not the header"),
+        ("hello\n", "line 1 is not the header"),
+        ("{\"paxlog_history\":2}\n", "format 2"),
+        (
+            "{\"paxlog_history\":1}\n{\"op\":{\"client\":1,\"log\":\"a\",\"call\":5,\"ret\":4,\"kind\":\"seal\",\"outcome\":{\"unknown\":{}}}}\n",
+            "line 2: the operation returned before",
+        ),
+        (
+            "{\"paxlog_history\":1}\n\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[]}}\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[]}}\n",
+            "line 4: log a is settled a second time",
+        ),
+        (
+            "{\"paxlog_history\":1}\n{\"what\":1}\n",
+            "line 2: unknown variant",
+        ),
+        (
+            "{\"paxlog_history\":1}\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[[0,\"x\",[]]]}}\n",
+            "number of nanoseconds",
+        ),
+    ] {
+        let said = History::read(text.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains(says), "{said}");
+    }
+    let bare = History::read("{\"paxlog_history\":1}\n".as_bytes()).unwrap();
+    assert_eq!(bare, History::default());
+}
+
+#[test]
+fn a_later_answer_settles_what_was_unknown_and_stands_beside_what_was_known() {
+    let mut recorder = Recorder::new();
+    let ok = |duplicate| {
+        Outcome::Ok(Reply::Appended(Receipt {
+            duplicate,
+            ..Receipt::at(0..1)
+        }))
+    };
+    let id = recorder.begin(1, ClientId(1), Call::append("a", ["x"]));
+    recorder.end(2, id, Outcome::Unknown { code: None });
+    recorder.end(3, id, ok(true));
+    recorder.end(4, id, ok(false));
+    let history = recorder.finish();
+    let operation = history.get(id).unwrap();
+    assert_eq!((operation.call, operation.ret), (1, Some(3)));
+    assert_eq!(operation.outcome, ok(true));
+    assert_eq!(operation.again, [(4, ok(false))]);
+}

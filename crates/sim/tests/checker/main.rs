@@ -1,0 +1,15 @@
+//! The checker, from outside.
+//!
+//! | module | shows |
+//! |---|---|
+//! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
+//! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
+//! | `referee` | a general linearizability tester says the same of small random histories |
+//! | `cost` | the work grows as the history does |
+
+mod cost;
+mod generate;
+mod properties;
+mod referee;
+mod rng;
+mod rules;
