@@ -19,9 +19,6 @@ use crate::node::Node;
 use crate::replies;
 use crate::value::ValueBuilder;
 
-/// A value closes once it holds so many bytes of batches; one larger batch may
-/// be in it alone.
-const VALUE_BYTES_TARGET: usize = 1 << 20;
 /// Bytes of batches that may wait for a value before appends are refused.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Commands that may wait for a value before more are refused.
@@ -337,10 +334,10 @@ impl Node {
             builder.push(&queued.command, queued.batch);
             waiting.push(queued.waiting);
             // Commands without a batch have a length too: a value must fit a frame of the log and of the wire.
-            if builder.bytes() >= VALUE_BYTES_TARGET {
+            if builder.bytes() >= self.config.value_bytes_target {
                 break;
             }
-            room = Some(VALUE_BYTES_TARGET - builder.bytes());
+            room = Some(self.config.value_bytes_target - builder.bytes());
         }
         (!builder.is_empty()).then(|| (builder.close(now.wall), waiting))
     }

@@ -46,12 +46,9 @@ impl Node {
                             reading: None,
                         });
                     }
-                    paxlog_paxos::Effect::ReadValue {
-                        id,
-                        slot,
-                        ballot: _,
-                    } => {
-                        if self.read_entry(slot, EntryFor::Paxos(id), fx).is_none() {
+                    paxlog_paxos::Effect::ReadValue { id, slot, ballot } => {
+                        let purpose = EntryFor::Paxos(id, slot, ballot);
+                        if self.read_entry(slot, purpose, fx).is_none() {
                             unreadable.push(id);
                         }
                     }

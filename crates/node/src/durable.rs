@@ -38,9 +38,9 @@ pub(crate) fn encode(group: GroupId, state: &DurableState) -> Bytes {
     to.freeze()
 }
 
-/// Reads what [`encode`] wrote; none if the bytes are of another version or no
+/// Reads what an [`Effect::State`](crate::Effect::State) holds; none if the bytes are of another version or no
 /// state at all.
-pub(crate) fn decode(bytes: &[u8]) -> Option<(GroupId, DurableState)> {
+pub fn decode(bytes: &[u8]) -> Option<(GroupId, DurableState)> {
     let (head, mut rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     if head[0] != VERSION || head[1] > 1 {
         return None;

@@ -11,8 +11,12 @@ impl Node {
     pub(crate) fn handle_durable(&mut self, now: Now, lsn: u64, fx: &mut Effects) {
         self.durable = self.durable.max(lsn);
         let durable = self.durable;
-        for (lsn, token) in self.unwritten.extract_if(.., |(lsn, _)| *lsn < durable) {
-            fx.push(Effect::ReadEntry(token, EntryPlace::At(lsn)));
+        let written =
+            |(lsn, ..): &mut (Option<u64>, Slot, EntryToken)| lsn.is_some_and(|lsn| lsn < durable);
+        for (lsn, _, token) in self.unwritten.extract_if(.., written) {
+            if let Some(lsn) = lsn {
+                fx.push(Effect::ReadEntry(token, EntryPlace::At(lsn)));
+            }
         }
         let mut upto = None;
         while let Some((at, persist)) = self.placed.front().copied() {
@@ -37,13 +41,13 @@ impl Node {
     ) {
         match self.entries.remove(&token) {
             None => {}
-            Some(EntryFor::Paxos(id)) => {
-                self.paxos.handle_value(
-                    now.mono,
-                    id,
-                    entry.map(|(_, value)| value),
-                    &mut self.paxos_fx,
-                );
+            Some(EntryFor::Paxos(id, slot, ballot)) => {
+                // Another ballot's value under this one's name would be a lie, told to others as chosen.
+                let entry =
+                    entry.filter(|(header, _)| (header.slot, header.ballot) == (slot, ballot));
+                let value = entry.map(|(_, value)| value);
+                self.paxos
+                    .handle_value(now.mono, id, value, &mut self.paxos_fx);
             }
             Some(EntryFor::Apply(slot)) => {
                 let Some((_, value)) = entry.filter(|(header, _)| header.slot == slot) else {
@@ -71,7 +75,15 @@ impl Node {
         purpose: EntryFor,
         fx: &mut Effects,
     ) -> Option<EntryToken> {
+        // The newest frame of the slot counts, also where its place is not told yet: an older one holds another
+        // ballot's value.
+        let unplaced = self.unplaced.values().flatten().any(|(s, _)| *s == slot);
         let place = match self.slots.get(slot) {
+            _ if unplaced => {
+                let token = self.new_entry(purpose);
+                self.unwritten.push((None, slot, token));
+                return Some(token);
+            }
             Some(entry) => EntryPlace::At(entry.lsn),
             None => {
                 // Ranges of slots overlap where a replica caught up under load: any of them may have it.
@@ -82,16 +94,23 @@ impl Node {
                 EntryPlace::InSegments(segments, slot)
             }
         };
-        let token = EntryToken(self.next_entry);
-        self.next_entry += 1;
-        self.entries.insert(token, purpose);
+        let token = self.new_entry(purpose);
         match place {
-            EntryPlace::At(lsn) if lsn >= self.durable => self.unwritten.push((lsn, token)),
+            EntryPlace::At(lsn) if lsn >= self.durable => {
+                self.unwritten.push((Some(lsn), slot, token));
+            }
             EntryPlace::At(_) | EntryPlace::InSegments(..) => {
                 fx.push(Effect::ReadEntry(token, place))
             }
         }
         Some(token)
+    }
+
+    fn new_entry(&mut self, purpose: EntryFor) -> EntryToken {
+        let token = EntryToken(self.next_entry);
+        self.next_entry += 1;
+        self.entries.insert(token, purpose);
+        token
     }
 
     pub(crate) fn stop(&mut self, why: String, fx: &mut Effects) {

@@ -41,11 +41,12 @@ mod status;
 mod value;
 
 pub use checkpoint::{Checkpoint, ReadError};
+pub use durable::decode as decode_state;
 pub use effect::{Effect, Effects, EntryPlace, ReaderEffect};
 pub use entry::{ENTRY_HEADER_BYTES, EntryHeader};
 pub use event::{EntryToken, Event, Now, QueryId, ReaderId, StreamId};
 pub use idx_file::{IdxFile, SlotRow};
-pub use node::{Config, Node};
+pub use node::{Config, Node, VALUE_BYTES_TARGET};
 pub use place::{Batch, Place, segment_of};
 pub use readers::{corrupt, trimmed};
 pub use recover::{DamagedFrame, Found, FoundFrame, FoundSegment, RecoverError};

@@ -28,7 +28,13 @@ pub struct Config {
     pub create_on_append: bool,
     /// Where clients reach this replica.
     pub addresses: Vec<String>,
+    /// A value closes once it is so many bytes long; one larger command may be
+    /// in it alone. A frame of the log must hold it, with the largest command.
+    pub value_bytes_target: usize,
 }
+
+/// The default of [`Config::value_bytes_target`].
+pub const VALUE_BYTES_TARGET: usize = 1 << 20;
 
 /// A chosen slot on its way to being applied.
 #[derive(Debug)]
@@ -43,7 +49,8 @@ pub(crate) struct ChosenSlot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EntryFor {
     Apply(Slot),
-    Paxos(ReadId),
+    /// As accepted in this ballot: a frame of another one is not it.
+    Paxos(ReadId, Slot, Ballot),
 }
 
 /// The core of one replica of one group.
@@ -77,8 +84,9 @@ pub struct Node {
     pub(crate) housekeeping: Housekeeping,
     pub(crate) entries: BTreeMap<EntryToken, EntryFor>,
     /// Frames asked for that are not durable yet, and so may not even be
-    /// written: asked for once they are.
-    pub(crate) unwritten: Vec<(u64, EntryToken)>,
+    /// written: asked for once they are. None: not even placed, and perhaps
+    /// never, if the log has failed.
+    pub(crate) unwritten: Vec<(Option<u64>, Slot, EntryToken)>,
     pub(crate) next_entry: u64,
     pub(crate) addresses: BTreeMap<ReplicaId, Vec<String>>,
     pub(crate) hint: Option<LeaderHint>,
@@ -237,10 +245,13 @@ impl Node {
         self.close_value(now, fx);
         self.wake_readers(now, fx);
         self.keep_house(now, fx);
-        // Without a majority there is nobody to hand over to, and nothing under way can end.
+        // Without a majority there is nobody to hand over to, and nothing under way can end; alone there is nobody
+        // either, but what is under way ends.
+        let leads = || matches!(self.paxos.role(), Role::Leader { .. });
+        let alone = || self.paxos.members().len() == 1 && self.commands.is_idle();
         if self.handing_over
             && !self.handed_over
-            && !(matches!(self.paxos.role(), Role::Leader { .. }) && self.paxos.quorum_is_reached())
+            && (!leads() || !self.paxos.quorum_is_reached() || alone())
         {
             self.handed_over = true;
             fx.push(Effect::HandedOver);
@@ -257,6 +268,11 @@ impl Node {
         self.segments.note_open(crate::place::segment_of(lsn));
         if let Some(Some((slot, mut entry))) = self.unplaced.remove(&persist) {
             entry.lsn = lsn;
+            for (place, waits, _) in &mut self.unwritten {
+                if *waits == slot && place.is_none() {
+                    *place = Some(lsn);
+                }
+            }
             self.segments.note_frame(lsn, slot);
             self.slots.insert(slot, entry);
         }
@@ -302,6 +318,11 @@ impl Node {
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What Paxos counted since the start.
+    pub fn paxos_counters(&self) -> paxlog_paxos::Counters {
+        self.paxos.counters()
     }
 
     /// Takes the nanoseconds from admission to answer of the appends answered

@@ -477,6 +477,7 @@ mod tests {
             paxos,
             create_on_append: false,
             addresses: vec![],
+            value_bytes_target: crate::VALUE_BYTES_TARGET,
         };
         // What was below slot 7 is retired: only a checkpoint has it.
         let header = EntryHeader {

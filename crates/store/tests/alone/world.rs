@@ -68,6 +68,7 @@ impl Alone {
             paxos,
             create_on_append: true,
             addresses: vec![],
+            value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
         };
         let node = Node::recover(config, found, Now { mono: 0, wall: 0 })?;
         let mut alone = Alone {

@@ -191,6 +191,7 @@ impl Sim {
             paxos,
             create_on_append: true,
             addresses: vec![],
+            value_bytes_target: 16 << 10,
         };
         let begin = self.now - self.rng.below(1_000 * MS);
         let node = Node::recover(
