@@ -1,9 +1,29 @@
-//! What a cluster did, as a history, and whether it kept its promises.
+//! A deterministic cluster, what its clients saw as a history, and whether it kept its promises.
 //!
 //! | module | is |
 //! |---|---|
 //! | [`history`] | the model of a recorded history, its recorder and its file format |
 //! | [`check`](mod@check) | the checker: judges a history in n log n, and names what contradicts |
+//! | [`run`](mod@run) | one run of a simulated cluster, from its seed to its verdict |
 
 pub mod check;
+mod clients;
+mod clock;
+mod coverage;
+mod desk;
+mod faults;
 pub mod history;
+mod invariants;
+mod network;
+mod plan;
+mod queue;
+mod replica;
+mod rng;
+pub mod run;
+mod trace;
+mod world;
+
+pub use coverage::Coverage;
+pub use invariants::Broken;
+pub use plan::{FaultKind, Plan};
+pub use run::{Report, run, run_plan};
