@@ -1,6 +1,6 @@
 //! One replica: its disk, and while it runs its core and its log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use paxlog_node::{Config, Effects, Found, FoundSegment, Node, RecoverError};
@@ -63,8 +63,6 @@ pub(crate) struct Running {
     pub(crate) turn_due: bool,
     pub(crate) handed_over: bool,
     pub(crate) prefix_seen: Slot,
-    /// Slots stored here in a ballot, while it was promised.
-    pub(crate) stored: BTreeMap<(Slot, Ballot), ValueId>,
 }
 
 /// What a frame of the log holds, as far as invariants go.
@@ -175,10 +173,8 @@ impl Replica {
             value_bytes_target: plan.value_bytes_target,
         };
         let summary = Found {
-            blank: found.blank,
             promise_may_be_lost: found.promise_may_be_lost,
             damaged: found.damaged.clone(),
-            durable: found.durable,
             segments: found.segments.iter().map(frames_of).collect(),
             ..Found::default()
         };
@@ -202,7 +198,6 @@ impl Replica {
             turn_due: false,
             handed_over: false,
             prefix_seen: Slot(0),
-            stored: BTreeMap::new(),
         });
         Ok(summary)
     }

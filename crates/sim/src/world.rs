@@ -553,7 +553,6 @@ impl World {
                     let header = EntryHeader::decode(&head).expect("the core's own");
                     let value = (header.len, header.checksum);
                     let (slot, ballot) = (header.slot, header.ballot);
-                    running.stored.insert((slot, ballot), value);
                     running.pending.push_back((
                         lsn.0,
                         Frame::Accepted {
