@@ -26,4 +26,4 @@ mod world;
 pub use coverage::Coverage;
 pub use invariants::Broken;
 pub use plan::{FaultKind, Plan};
-pub use run::{Report, run, run_plan};
+pub use run::{Failure, Report, run, run_plan};

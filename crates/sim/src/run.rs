@@ -37,7 +37,31 @@ pub struct Report {
     /// A line an event, if they were asked for.
     pub trace: Vec<String>,
     /// What went wrong.
-    pub failure: Option<String>,
+    pub failure: Option<Failure>,
+}
+
+/// Why a run failed: the first thing that was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which invariant or rule was broken; two failures of one rule are taken to have one cause.
+    pub rule: String,
+    /// What was seen.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.rule, self.what)
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Failure {
+        Failure {
+            rule: broken.rule.to_owned(),
+            what: broken.what,
+        }
+    }
 }
 
 /// Runs a seed.
@@ -53,11 +77,15 @@ pub fn run_plan(seed: u64, plan: Plan, trace: bool) -> Report {
     let verdict = catch_unwind(AssertUnwindSafe(|| play(&mut world)));
     let (failure, history) = match verdict {
         Ok(Ok(history)) => (judge(&history), Some(history)),
-        Ok(Err(broken)) => (Some(broken.to_string()), None),
+        Ok(Err(broken)) => (Some(broken.into()), None),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            (Some(format!("panic: {}", text.unwrap_or_default())), None)
+            let failure = Failure {
+                rule: "panic".into(),
+                what: text.unwrap_or_default(),
+            };
+            (Some(failure), None)
         }
     };
     world.collect();
@@ -76,7 +104,7 @@ pub fn run_plan(seed: u64, plan: Plan, trace: bool) -> Report {
 }
 
 /// What the checker finds in a history, if anything.
-fn judge(history: &History) -> Option<String> {
+fn judge(history: &History) -> Option<Failure> {
     let report = check(history);
     let first = report.violations.first()?;
     let more = report.violations.len() as u64 - 1 + report.more;
@@ -84,7 +112,10 @@ fn judge(history: &History) -> Option<String> {
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    Some(format!("history: {first}{more}"))
+    Some(Failure {
+        rule: format!("history: {}", first.rule()),
+        what: format!("{first}{more}"),
+    })
 }
 
 fn play(world: &mut World) -> Result<History, Broken> {
