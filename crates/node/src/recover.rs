@@ -30,8 +30,10 @@ use crate::slots::{Entry, SlotMap};
 pub struct Found {
     /// Nothing was ever written here.
     pub blank: bool,
-    /// Every valid STATE payload, oldest first.
+    /// Every valid STATE payload, oldest first, also those beyond the end of the log.
     pub states: Vec<Bytes>,
+    /// The newest that the log holds, and repeats.
+    pub state: Option<Bytes>,
     /// The readable checkpoint files, newest first.
     pub checkpoints: Vec<Bytes>,
     /// The segments, in order.
@@ -242,10 +244,19 @@ impl Node {
         }
 
         let unknown = unknown_slots(&found.damaged, &slots, &prefixes, checkpoint.slot);
+        let lasting = found
+            .state
+            .as_deref()
+            .and_then(durable::decode)
+            .filter(|(g, _)| *g == group)
+            .map_or((Ballot::NONE, false), |(_, state)| {
+                (state.promised, state.formed.is_some())
+            });
         let recovered = Recovered {
             blank: found.blank,
             promised,
             formed,
+            lasting,
             chosen_prefix,
             chosen_below,
             accepted,

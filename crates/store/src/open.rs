@@ -144,6 +144,7 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
     Ok(Found {
         blank: recovered.blank,
         states: recovered.all_states.clone(),
+        state: recovered.state.clone(),
         checkpoints,
         segments,
         damaged,
