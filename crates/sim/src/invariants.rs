@@ -40,6 +40,8 @@ pub(crate) struct Invariants {
     /// The first formed list that became durable.
     members: Option<Vec<Member>>,
     proposed: BTreeMap<(Slot, Ballot), ValueId>,
+    /// The slot from which a ballot's leader proposes.
+    firsts: BTreeMap<Ballot, Slot>,
     votes: BTreeMap<(Slot, Ballot), Vec<Incarnation>>,
     /// By slot: the ballot in which it was first chosen, and the value.
     chosen: BTreeMap<Slot, (Ballot, ValueId)>,
@@ -55,6 +57,7 @@ impl Invariants {
             rng: stream(seed, "invariants", 0),
             members: None,
             proposed: BTreeMap::new(),
+            firsts: BTreeMap::new(),
             votes: BTreeMap::new(),
             chosen: BTreeMap::new(),
             chosen_to: Slot::ZERO,
@@ -181,7 +184,7 @@ impl Invariants {
 
     /// A message leaves a replica whose promise of `promised` is durable.
     pub(crate) fn sent(
-        &self,
+        &mut self,
         from: u16,
         message: &Message,
         promised: Ballot,
@@ -189,7 +192,11 @@ impl Invariants {
         let ballot = match message {
             Message::Prepare(m) => m.ballot,
             Message::Promise(m) => m.ballot,
-            Message::Accept(m) => m.ballot,
+            Message::Accept(m) => {
+                let first = self.firsts.entry(m.ballot).or_insert(m.first);
+                *first = m.first.min(*first);
+                m.ballot
+            }
             Message::Accepted(m) => m.ballot,
             _ => return Ok(()),
         };
@@ -213,6 +220,10 @@ impl Invariants {
         ballot: Ballot,
         told: Option<(Ballot, ValueId)>,
     ) -> Result<(), Broken> {
+        // The ballot is counted from its first slot on.
+        if self.firsts.get(&ballot).is_none_or(|&first| slot < first) {
+            return Ok(());
+        }
         let chosen = self.chosen_in(slot);
         match told {
             Some((same, _)) if same == ballot => Ok(()),

@@ -106,6 +106,20 @@ impl Network {
         self.cut.retain(|direction, _| !of.contains(direction));
     }
 
+    /// Connections with something on its way that takes longer than until then; it is forgotten.
+    pub(crate) fn stuck(&mut self, until: u64) -> BTreeSet<LinkId> {
+        let mut stuck = BTreeSet::new();
+        let well = &self.well;
+        self.last.retain(|&(a, b, class), &mut at| {
+            let late = at > until && well.contains(&(a, b));
+            if late {
+                stuck.insert((a.min(b), a.max(b), over_accepts(class)));
+            }
+            !late
+        });
+        stuck
+    }
+
     pub(crate) fn heal(&mut self) {
         let all: BTreeSet<(usize, usize)> = self.rngs.keys().copied().collect();
         self.become_well(&all);

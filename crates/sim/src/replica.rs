@@ -42,6 +42,8 @@ pub(crate) struct Replica {
     pub(crate) victim: bool,
     /// It was damaged.
     pub(crate) damaged: bool,
+    /// Its directory was lost.
+    pub(crate) wiped: bool,
     /// Until when it stands still.
     pub(crate) paused_until: u64,
     /// At what it stops, whether the power goes then, and for how long it is down.
@@ -74,6 +76,8 @@ pub(crate) struct Running {
     /// The number of the sync under way.
     pub(crate) syncing: Option<u64>,
     pub(crate) syncs: u64,
+    /// When it returns.
+    pub(crate) sync_ends: u64,
     /// Frames that are not durable yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     /// The promise that is durable.
@@ -155,6 +159,7 @@ impl Replica {
             refused: false,
             victim: false,
             damaged: false,
+            wiped: false,
             paused_until: 0,
             dies: None,
             restarted_after: 100 * crate::plan::MS,
@@ -172,7 +177,7 @@ impl Replica {
     pub(crate) fn lose_disk(&mut self) {
         self.incarnation = u128::from(self.rng.next_u64()) | 1;
         self.disk = SimDisk::new(self.rng.next_u64());
-        self.out = true;
+        (self.out, self.wiped) = (true, true);
         self.refused = false;
         self.promised = Ballot::NONE;
         self.told.clear();
@@ -240,8 +245,13 @@ impl Replica {
             segments: found.segments.iter().map(frames_of).collect(),
             ..Found::default()
         };
+        // What is found in frames that may be dropped does not count before it is written again.
+        let promised = found
+            .state
+            .as_deref()
+            .and_then(paxlog_node::decode_state)
+            .map_or(Ballot::NONE, |(_, state)| state.promised);
         let node = Node::recover(config, found, clock.now(time)).map_err(NoStart::Recover)?;
-        let promised = node.paxos().ballot();
         self.running = Some(Running {
             durable: wal.durable().0,
             node,
@@ -254,6 +264,7 @@ impl Replica {
             stalled: false,
             syncing: None,
             syncs: 0,
+            sync_ends: 0,
             pending: VecDeque::new(),
             promised,
             acknowledged: (Ballot::NONE, Slot::ZERO),

@@ -67,6 +67,8 @@ pub(crate) struct Pipeline<P> {
     asked: BTreeMap<u64, Asked>,
     /// Deadlines of those not reported, with their serials.
     deadlines: BTreeSet<(Nanos, u64)>,
+    /// How often a leader refused for want of a majority since something worked.
+    said_so: u32,
     /// The last refusal since something worked: what to tell those that were never sent.
     trouble: Option<Error>,
     /// The producer was forgotten: nothing is sent until all is answered.
@@ -163,6 +165,7 @@ impl<P> Pipeline<P> {
             requests: 0,
             asked: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            said_so: 0,
             trouble: None,
             forgotten: false,
             effects: VecDeque::new(),

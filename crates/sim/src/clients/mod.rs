@@ -353,6 +353,11 @@ impl World {
                 let Some(running) = &mut replica.running else {
                     return;
                 };
+                let (client, actor) = (self.clients.actors[open.actor].client, open.actor);
+                self.trace
+                    .message(self.now, &format!("c{client}>r{}", at + 1), || {
+                        format!("{:?} of machine {actor}", frame.kind)
+                    });
                 match running.desk.frame(conn, frame) {
                     Some(event) => self.input(at, event),
                     None => self.schedule_client(MS, Happening::Down { conn }),
@@ -371,8 +376,12 @@ impl World {
                 let Some(open) = self.clients.conns.get(&conn) else {
                     return;
                 };
-                let (actor, stream) = (open.actor, open.stream);
+                let (actor, stream, at) = (open.actor, open.stream, open.at);
                 let one = &mut self.clients.actors[actor];
+                self.trace
+                    .message(self.now, &format!("r{}>c{}", at + 1, one.client), || {
+                        format!("{:?} to machine {actor}", frame.kind)
+                    });
                 one.role.machine().handle_frame(self.now, stream, frame);
                 self.settle(actor);
             }

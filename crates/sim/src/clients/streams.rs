@@ -119,6 +119,11 @@ impl World {
                 let at = (0..self.replicas.len())
                     .find(|&at| *address(at) == *server.0)
                     .expect("a server of this cluster");
+                let client = self.clients.actors[actor].client;
+                self.trace
+                    .message(self.now, &format!("c{client}>r{}", at + 1), || {
+                        format!("opens a stream, machine {actor}")
+                    });
                 self.clients.next_conn += 1;
                 let conn = self.clients.next_conn;
                 let replica = &self.replicas[at];

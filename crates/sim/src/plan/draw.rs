@@ -111,6 +111,7 @@ impl Plan {
             faults_until: rng.between(4, 20) * SECOND,
             ending: Ending::Heal,
         };
+        plan.append_mean = plan.append_mean.max(bearable(&plan));
         let mut rng = stream(seed, "faults", 0);
         plan.atlas = replicas == 1 || !rng.chance(10);
         let minority = (replicas - 1) / 2;
@@ -125,6 +126,17 @@ impl Plan {
         plan.ending = ending(&plan, &mut rng);
         plan
     }
+}
+
+/// The least time between two calls of a client at which the group keeps up: where all slots of a pipeline are
+/// taken by round trips and syncs, a queue only grows, and says nothing of liveness.
+fn bearable(plan: &Plan) -> u64 {
+    let slot = 2 * (plan.delay_min + plan.delay_mean) + 2 * plan.sync_mean + 2 * plan.write_mean;
+    let append = plan.payload_max + 150;
+    let window = plan.window_bytes_max.max(append) / append;
+    let of_a_slot = (plan.value_bytes_target as u64 / append).clamp(1, window);
+    let together = (of_a_slot * plan.slots_in_flight_max).min(window);
+    4 * slot * plan.clients / together
 }
 
 fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {

@@ -62,6 +62,7 @@ impl World {
                 let within = now + replica.rng.below(after);
                 self.queue.push(within, Happening::Die { at, life, power, down });
             }
+            running.sync_ends = now + after;
             let done = Happening::Disk {
                 at,
                 life,

@@ -123,7 +123,9 @@ impl World {
             } => return self.rot(index(*replica), *file, *damage, *pick),
             What::Wipe { replica, down } => {
                 let at = index(*replica);
-                if self.replicas[at].out {
+                let kept = |(other, replica): (usize, &Replica)| other != at && !replica.wiped;
+                // If nobody kept anything, nobody could know that there ever was something.
+                if self.replicas[at].out || !self.replicas.iter().enumerate().any(kept) {
                     return false;
                 }
                 self.crash(at, true);
@@ -260,6 +262,7 @@ impl World {
         for &at in &core {
             self.heal_replica(at);
         }
+        self.reset_stuck();
         self.reconnect_all();
         self.coverage.hit("only a core is well");
         self.trace.note(self.now, "all", || {
@@ -274,8 +277,16 @@ impl World {
         for at in 0..self.replicas.len() {
             self.heal_replica(at);
         }
+        self.reset_stuck();
         self.reconnect_all();
         self.trace.note(self.now, "all", || "healed".into());
+    }
+
+    /// What is well again does not wait for what was held back.
+    fn reset_stuck(&mut self) {
+        for (a, b, accepts) in self.network.stuck(self.now + 100 * MS) {
+            self.break_link(a, b, accepts);
+        }
     }
 
     fn heal_replica(&mut self, at: usize) {
@@ -284,8 +295,11 @@ impl World {
         replica.dies = None;
         replica.next_sync = None;
         replica.disk.set_capacity(None);
-        let failed = replica.running.as_ref().is_some_and(Running::disk_failed);
-        if failed {
+        let soon = self.now + 100 * MS;
+        let stuck = |running: &Running| {
+            running.disk_failed() || running.syncing.is_some() && running.sync_ends > soon
+        };
+        if replica.running.as_ref().is_some_and(stuck) {
             self.crash(at, true);
         }
         if self.replicas[at].running.is_none() && !self.replicas[at].refused {
