@@ -140,8 +140,18 @@ impl Node {
             .filter(|(g, _)| *g == group)
         {
             promised = promised.max(state.promised);
-            chosen_prefix = chosen_prefix.max(state.chosen_prefix);
             formed = state.formed.or(formed);
+        }
+        let newest = found
+            .state
+            .as_deref()
+            .and_then(durable::decode)
+            .filter(|(g, _)| *g == group)
+            .map(|(_, state)| state);
+        // Never that of a STATE beyond the end of the log: a promise from there only asks more of this replica, but
+        // the values that its prefix vouches for were dropped with it.
+        if let Some(state) = &newest {
+            chosen_prefix = chosen_prefix.max(state.chosen_prefix);
         }
 
         let mut slots = SlotMap::default();
@@ -244,14 +254,9 @@ impl Node {
         }
 
         let unknown = unknown_slots(&found.damaged, &slots, &prefixes, checkpoint.slot);
-        let lasting = found
-            .state
-            .as_deref()
-            .and_then(durable::decode)
-            .filter(|(g, _)| *g == group)
-            .map_or((Ballot::NONE, false), |(_, state)| {
-                (state.promised, state.formed.is_some())
-            });
+        let lasting = newest.map_or((Ballot::NONE, false), |state| {
+            (state.promised, state.formed.is_some())
+        });
         let recovered = Recovered {
             blank: found.blank,
             promised,
@@ -473,46 +478,77 @@ mod tests {
         );
     }
 
-    #[test]
-    fn checkpoints_that_cannot_be_read_are_not_taken_for_none() {
+    fn config() -> Config {
         let ids = vec![ReplicaId(1)];
         let paxos = paxlog_paxos::Config::new(
             paxlog_paxos::ClusterId(1),
-            paxlog_paxos::GroupId(0),
+            GROUP,
             ReplicaId(1),
             paxlog_paxos::Incarnation(1),
             ids,
             1,
         );
-        let config = Config {
+        Config {
             paxos,
             create_on_append: false,
             addresses: vec![],
             value_bytes_target: crate::VALUE_BYTES_TARGET,
+        }
+    }
+
+    const GROUP: paxlog_paxos::GroupId = paxlog_paxos::GroupId(0);
+
+    /// A segment that holds these slots, each an empty value.
+    fn segment(slots: impl IntoIterator<Item = u64>) -> FoundSegment {
+        let frame = |slot: u64| FoundFrame {
+            lsn: 5 << 32 | (4096 + slot * 256),
+            header: EntryHeader {
+                slot: Slot(slot),
+                ballot: Ballot::new(1, ReplicaId(1)),
+                len: 0,
+                checksum: 0,
+                chosen_prefix: Slot(0),
+                config: paxlog_paxos::ConfigNumber(0),
+            },
         };
-        // What was below slot 7 is retired: only a checkpoint has it.
-        let header = EntryHeader {
-            slot: Slot(7),
-            ballot: Ballot::new(1, ReplicaId(1)),
-            len: 0,
-            checksum: 0,
-            chosen_prefix: Slot(7),
-            config: paxlog_paxos::ConfigNumber(0),
+        FoundSegment {
+            number: 5,
+            annotation: None,
+            annotation_lost: false,
+            frames: slots.into_iter().map(frame).collect(),
+        }
+    }
+
+    #[test]
+    fn a_state_beyond_the_end_counts_for_its_promise_and_not_for_its_prefix() {
+        let state = |round, prefix| {
+            let state = paxlog_paxos::DurableState {
+                promised: Ballot::new(round, ReplicaId(1)),
+                formed: None,
+                chosen_prefix: Slot(prefix),
+            };
+            durable::encode(GROUP, &state)
         };
         let found = Found {
-            checkpoints: vec![Bytes::new()],
-            segments: vec![FoundSegment {
-                number: 5,
-                annotation: None,
-                annotation_lost: false,
-                frames: vec![FoundFrame {
-                    lsn: 5 << 32 | 4096,
-                    header,
-                }],
-            }],
+            states: vec![state(2, 1), state(3, 4)],
+            state: Some(state(2, 1)),
+            segments: vec![segment(0..3)],
             ..Found::default()
         };
-        let refused = Node::recover(config, found, Now { mono: 0, wall: 0 });
+        let node = Node::recover(config(), found, Now { mono: 0, wall: 0 }).unwrap();
+        assert_eq!(node.paxos().ballot(), Ballot::new(3, ReplicaId(1)));
+        assert_eq!(node.paxos().chosen_prefix(), Slot(1));
+    }
+
+    #[test]
+    fn checkpoints_that_cannot_be_read_are_not_taken_for_none() {
+        // What was below slot 7 is retired: only a checkpoint has it.
+        let found = Found {
+            checkpoints: vec![Bytes::new()],
+            segments: vec![segment([7])],
+            ..Found::default()
+        };
+        let refused = Node::recover(config(), found, Now { mono: 0, wall: 0 });
         assert!(matches!(
             refused,
             Err(RecoverError::NoCheckpoint { from: Slot(7), .. })
