@@ -40,6 +40,8 @@ pub(crate) struct Replica {
     pub(crate) refused: bool,
     /// It may be damaged or lost.
     pub(crate) victim: bool,
+    /// It has the list with which the group was formed.
+    pub(crate) formed: bool,
     /// It was damaged.
     pub(crate) damaged: bool,
     /// Its directory was lost.
@@ -158,6 +160,7 @@ impl Replica {
             kept_down: false,
             refused: false,
             victim: false,
+            formed: false,
             damaged: false,
             wiped: false,
             paused_until: 0,
@@ -179,7 +182,7 @@ impl Replica {
         self.disk = SimDisk::new(self.rng.next_u64());
         (self.out, self.wiped) = (true, true);
         self.refused = false;
-        self.promised = Ballot::NONE;
+        (self.promised, self.formed) = (Ballot::NONE, false);
         self.told.clear();
         self.covered = 0;
         paxlog_wal::format(&self.disk, self.identity()).expect("an empty disk");

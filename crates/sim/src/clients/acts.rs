@@ -13,7 +13,7 @@ use crate::history::{Call, ClientId, Consistency, Payload};
 /// How long a call may take that is not made in haste.
 const DEADLINE: u64 = 10 * SECOND;
 /// Tails that a client opens in a run.
-const TAILS_MAX: u64 = 2;
+const TAILS_MAX: u64 = 1;
 
 impl World {
     pub(super) fn act(&mut self, client: usize) {
@@ -23,8 +23,8 @@ impl World {
         match rng.below(100) {
             0..=79 if self.clients.sealed.contains(&log) && !rng.chance(2) => {}
             0..=79 => self.append(client, log),
-            80..=86 => self.check_tail(client, log),
-            87..=92 => self.read(client, log, None),
+            80..=88 => self.check_tail(client, log),
+            89..=92 => self.read(client, log, None),
             93..=94 => self.tail(client, log),
             95..=98 => self.trim(client, log),
             // Rarely: nothing is appended to it any more.
@@ -153,11 +153,11 @@ impl World {
         // Most look at the end only, about where it is.
         let about = self.clients.acknowledged / self.clients.logs.len() as u64;
         let rng = &mut self.clients.clients[client].rng;
-        let whole = settling.is_some() || about < 100 || rng.chance(5);
+        let whole = settling.is_some() || about < 40 || rng.chance(5);
         let (from, at) = match whole {
             true => (ReadFrom::First, 0),
             false => {
-                let at = about - rng.below(100);
+                let at = about - rng.below(40);
                 (ReadFrom::Offset(at), at)
             }
         };

@@ -129,7 +129,10 @@ impl World {
                     }
                 }
                 Frame::State(state) => match &state.formed {
-                    Some(list) => self.invariants.formed(list),
+                    Some(list) => {
+                        replica.formed = true;
+                        self.invariants.formed(list)
+                    }
                     None => Ok(()),
                 },
             };

@@ -235,21 +235,25 @@ impl World {
         else {
             return;
         };
-        self.healed = true;
-        // Whoever is out can't be asked for anything: another one takes its place.
+        // Whoever is out, or may wait for others because of what damage took, can't be asked for anything; nor can
+        // who has no list yet, since all are needed for one. Another one takes its place.
+        let sound = |id: &u16| {
+            let replica = &self.replicas[index(*id)];
+            !replica.out && !replica.damaged && replica.formed
+        };
         let mut spare: Vec<u16> = (1..=self.plan.replicas).collect();
-        spare.retain(|&id| id != hub && !others.contains(&id));
-        spare.retain(|&id| !self.replicas[index(id)].out);
+        spare.retain(|id| *id != hub && !others.contains(id) && sound(id));
         let mut core = Vec::new();
         for id in [hub].into_iter().chain(others) {
-            match self.replicas[index(id)].out {
-                false => core.push(index(id)),
-                true => core.extend(spare.pop().map(index)),
+            match sound(&id) {
+                true => core.push(index(id)),
+                false => core.extend(spare.pop().map(index)),
             }
         }
         if core.len() <= self.replicas.len() / 2 {
             return;
         }
+        self.healed = true;
         let hub = core[0];
         let well: BTreeSet<(usize, usize)> = core[1..]
             .iter()
