@@ -14,6 +14,7 @@ mod desk;
 pub mod history;
 mod invariants;
 mod network;
+pub mod partitions;
 pub mod plan;
 mod queue;
 mod replica;

@@ -33,8 +33,6 @@ pub struct Report {
     pub acknowledged: u64,
     /// Slots chosen.
     pub chosen: u64,
-    /// Who began to lead, by index, and when.
-    pub(crate) leaders: Vec<(u64, usize)>,
     /// What was reached.
     pub coverage: Coverage,
     /// What clients asked and were told, if the run came to its end.
@@ -115,7 +113,6 @@ pub(crate) fn play_out(
         events: world.events,
         acknowledged: world.clients.acknowledged,
         chosen: world.invariants.chosen(),
-        leaders: world.leaders.clone(),
         coverage: std::mem::take(&mut world.coverage),
         history,
         trace: world.trace.take_lines(),
@@ -161,6 +158,11 @@ fn play(world: &mut World) -> Result<Option<History>, Broken> {
         Ending::Core { .. } => {}
     }
     world.heal();
+    finish(world)
+}
+
+/// All is well: everybody is served, and holds the same in the end.
+pub(crate) fn finish(world: &mut World) -> Result<Option<History>, Broken> {
     if world.plan.atlas {
         // Otherwise nothing can be asked of the rest.
         let lost = world.replicas.iter().filter(|replica| replica.out).count();
