@@ -360,8 +360,8 @@ impl Node {
         self.next_sweep = now.mono + SWEEP_NS;
         self.refuse_expired(now, fx);
         // What was queued just before the majority was lost: known not to be applied, and told in time.
-        let cut_off = matches!(self.paxos.role(), Role::Leader { .. })
-            && !self.paxos.quorum_is_reached();
+        let cut_off =
+            matches!(self.paxos.role(), Role::Leader { .. }) && !self.paxos.quorum_is_reached();
         if cut_off && !self.commands.queue_is_empty() {
             let queued = self.commands.drain_queue();
             for waiting in queued {

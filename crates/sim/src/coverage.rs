@@ -14,6 +14,7 @@ pub struct Coverage {
 /// What many seeds together must reach: one that is not is a hole in what they show.
 pub const SITUATIONS: &[&str] = &[
     "a damaged directory was refused",
+    "a group could not be formed",
     "a leader serves",
     "a leader stepped down",
     "a promise may be lost",
@@ -131,10 +132,7 @@ impl Coverage {
                 "answered an accept below its checkpoint",
                 counters.below_chosen,
             ),
-            (
-                "sent a follower again what had not come",
-                counters.rewound,
-            ),
+            ("sent a follower again what had not come", counters.rewound),
             ("asked to take over", counters.took_over),
         ] {
             if count > 0 {

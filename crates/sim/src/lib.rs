@@ -28,7 +28,7 @@ mod world;
 pub use coverage::{Coverage, SITUATIONS};
 pub use invariants::Broken;
 pub use plan::Plan;
+pub use run::{Failure, Report, run, run_plan};
 pub use shrink::{Shrunk, shrink};
 pub use swarm::{Summary, swarm};
 pub use trace::Detail;
-pub use run::{Failure, Report, run, run_plan};

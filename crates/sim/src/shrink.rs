@@ -88,7 +88,10 @@ impl<F: FnMut(&Plan) -> Option<Failure>, S: FnMut(&Plan)> Search<F, S> {
     fn try_change(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
         let mut plan = self.plan.clone();
         change(&mut plan);
-        if plan == self.plan || Plan::from_json(&plan.to_json()).is_err() || !self.fails_alike(&plan) {
+        if plan == self.plan
+            || Plan::from_json(&plan.to_json()).is_err()
+            || !self.fails_alike(&plan)
+        {
             return false;
         }
         self.plan = plan;
@@ -118,7 +121,9 @@ impl<F: FnMut(&Plan) -> Option<Failure>, S: FnMut(&Plan)> Search<F, S> {
                 self.try_change(|plan| fewer_replicas(plan, replicas));
             }
         }
-        while self.plan.clients > 1 && self.try_change(|plan| fewer_clients(plan, plan.clients / 2)) {}
+        while self.plan.clients > 1 && self.try_change(|plan| fewer_clients(plan, plan.clients / 2))
+        {
+        }
         self.try_change(|plan| plan.logs = 1);
         self.try_change(|plan| plan.loss_percent = 0);
         self.try_change(|plan| plan.repeat_percent = 0);
@@ -135,7 +140,8 @@ impl<F: FnMut(&Plan) -> Option<Failure>, S: FnMut(&Plan)> Search<F, S> {
         self.try_change(|plan| plan.faults_until = last + SECOND);
         while self.plan.faults_until > last + MS
             && self.try_change(|plan| plan.faults_until = last + (plan.faults_until - last) / 2)
-        {}
+        {
+        }
         for number in 0..self.plan.faults.len() {
             while self.try_change(|plan| shorter(&mut plan.faults[number])) {}
         }
@@ -182,8 +188,11 @@ fn fewer_replicas(plan: &mut Plan, replicas: u16) {
     plan.replicas = replicas;
     let there = |id: u16| id <= replicas;
     plan.victims.retain(|&id| there(id));
-    plan.victims
-        .truncate(if plan.atlas { usize::from(replicas - 1) / 2 } else { usize::MAX });
+    plan.victims.truncate(if plan.atlas {
+        usize::from(replicas - 1) / 2
+    } else {
+        usize::MAX
+    });
     let victims = plan.victims.clone();
     plan.faults.retain_mut(|fault| {
         match &mut fault.what {
@@ -229,9 +238,10 @@ mod tests {
 
     /// Fails where replica 2 is paused at some time after it crashed, in a loose network.
     fn fails(plan: &Plan) -> Option<Failure> {
-        let crash = plan.faults.iter().position(
-            |fault| matches!(fault.what, What::Crash { replica: 2, .. }),
-        )?;
+        let crash = plan
+            .faults
+            .iter()
+            .position(|fault| matches!(fault.what, What::Crash { replica: 2, .. }))?;
         let pause = |fault: &Fault| matches!(fault.what, What::Pause { replica: 2, .. });
         let both = plan.loose && plan.faults[crash..].iter().any(pause);
         both.then(|| Failure {
@@ -253,7 +263,10 @@ mod tests {
         assert_eq!((shrunk.plan.clients, shrunk.plan.logs), (1, 1));
         assert!(shrunk.plan.loose && shrunk.plan.loss_percent == 0);
         assert!(steps > 5 && shrunk.runs > steps);
-        assert_eq!(Plan::from_json(&shrunk.plan.to_json()).unwrap(), shrunk.plan);
+        assert_eq!(
+            Plan::from_json(&shrunk.plan.to_json()).unwrap(),
+            shrunk.plan
+        );
     }
 
     #[test]

@@ -175,6 +175,8 @@ fn a_group_serves_exactly_when_somebody_reaches_a_majority() {
             outcome.report.trace.join("\n")
         );
     }
-    println!("{cases} cases, {served} of them could serve and did; changes of leaders: {changes:?}");
+    println!(
+        "{cases} cases, {served} of them could serve and did; changes of leaders: {changes:?}"
+    );
     assert!(served > cases / 2 && served < cases, "vacuous");
 }

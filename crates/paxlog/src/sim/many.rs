@@ -29,23 +29,28 @@ pub(super) fn many(global: &Global, args: &SimArgs, seeds: &Range<u64>) -> Resul
         let again = args.twice.then(|| run(seed, Detail::Nothing).digest);
         (report, again)
     };
-    let total = swarm(seeds.clone(), jobs, runs, |report, again, total: &Summary| {
-        if again.is_some_and(|again| again != report.digest) {
-            differ.push(report.seed);
-        }
-        if let Some(failure) = &report.failure
-            && total.failures.len() <= FAILURES_TOLD
-        {
-            bar.suspend(|| note(&format!("seed {}: {failure}", report.seed)));
-        }
-        bar.set_message(format!(
-            "{} s simulated, {} failed",
-            total.simulated / 1_000_000_000,
-            total.failures.len()
-        ));
-        bar.inc(1);
-        true
-    });
+    let total = swarm(
+        seeds.clone(),
+        jobs,
+        runs,
+        |report, again, total: &Summary| {
+            if again.is_some_and(|again| again != report.digest) {
+                differ.push(report.seed);
+            }
+            if let Some(failure) = &report.failure
+                && total.failures.len() <= FAILURES_TOLD
+            {
+                bar.suspend(|| note(&format!("seed {}: {failure}", report.seed)));
+            }
+            bar.set_message(format!(
+                "{} s simulated, {} failed",
+                total.simulated / 1_000_000_000,
+                total.failures.len()
+            ));
+            bar.inc(1);
+            true
+        },
+    );
     bar.finish_and_clear();
     tell(global.output, seeds, &total, began.elapsed().as_secs_f64())?;
     if let Some(seed) = differ.first() {

@@ -93,7 +93,9 @@ fn smaller(plan: &Plan, runs_max: u64) -> Result<Plan, Failure> {
     });
     bar.finish_and_clear();
     let Some(shrunk) = shrunk else {
-        return Err(Failure::refused("the run does not fail: there is nothing to shrink"));
+        return Err(Failure::refused(
+            "the run does not fail: there is nothing to shrink",
+        ));
     };
     note(&format!(
         "shrunk in {} runs from {} faults to {}, from {} replicas to {}, from {} clients to {}",
@@ -136,7 +138,11 @@ fn tell(format: Format, report: &Report, plan: &Plan, took: f64) -> Result<(), F
         plan.logs,
         plan.faults.len(),
         if plan.loose { "loose" } else { "orderly" },
-        if plan.atlas { "" } else { "; more is ruined than can be survived" },
+        if plan.atlas {
+            ""
+        } else {
+            "; more is ruined than can be survived"
+        },
     ))?;
     if !report.trace.is_empty() {
         out.line("\n       time  who      what")?;

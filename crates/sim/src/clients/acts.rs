@@ -1,9 +1,7 @@
 //! What clients do.
 
 use bytes::Bytes;
-use paxlog_session::{
-    AppenderConfig, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
-};
+use paxlog_session::{AppenderConfig, Consistency as Whom, NotTaken, ReadConfig, TailConfig};
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{LogRef, Query, ReadFrom};
 

@@ -88,10 +88,10 @@ impl World {
                                 self.coverage.hit("a seal was asked for again");
                             }
                             Outcome::Ok(Reply::Sealed {
-                            tail,
-                            version: (!duplicate).then_some(version),
-                            duplicate,
-                        })
+                                tail,
+                                version: (!duplicate).then_some(version),
+                                duplicate,
+                            })
                         }
                         Ok(_) => Outcome::Unknown { code: None },
                         Err(error) => failed(&error, &mut self.coverage),

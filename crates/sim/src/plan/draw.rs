@@ -131,7 +131,9 @@ impl Plan {
 /// The least time between two calls of a client at which the group keeps up: where all slots of a pipeline are
 /// taken by round trips and syncs, a queue only grows, and says nothing of liveness.
 fn bearable(plan: &Plan) -> u64 {
-    let slot = 2 * (plan.delay_min + plan.delay_mean) + 2 * plan.sync_mean + 2 * plan.write_mean;
+    let lost = 2 * MS * plan.loss_percent;
+    let slot =
+        2 * (plan.delay_min + plan.delay_mean) + 2 * plan.sync_mean + 2 * plan.write_mean + lost;
     let append = plan.payload_max + 150;
     let window = plan.window_bytes_max.max(append) / append;
     let of_a_slot = (plan.value_bytes_target as u64 / append).clamp(1, window);
@@ -204,7 +206,9 @@ fn what(plan: &Plan, kind: Kind, power_percent: u64, rng: &mut Rng) -> Option<Wh
         }
         Kind::Flap => {
             let both = rng.half();
-            let of = |&(a, b): &(u16, u16)| a == replica && (n == 1 || b != replica) || both && b == replica;
+            let of = |&(a, b): &(u16, u16)| {
+                a == replica && (n == 1 || b != replica) || both && b == replica
+            };
             What::Flap {
                 directions: pairs(n).filter(of).collect(),
                 half: rng.between(50, 300) * MS,

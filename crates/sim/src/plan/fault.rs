@@ -366,30 +366,23 @@ impl std::fmt::Display for What {
                     Moment::Writing(n) => format!(", before write {n} ends"),
                     Moment::Effects(n) => format!(", after {n} effects"),
                 };
-                write!(
-                    f,
-                    "r{replica}{when}{}, down for {}",
-                    power(lost),
-                    ms(down)
-                )
+                write!(f, "r{replica}{when}{}, down for {}", power(lost), ms(down))
             }
             What::CrashAll { power: lost, .. } => write!(f, "at once{}", power(lost)),
             What::Rolling {
                 power: lost,
                 gap,
                 down,
-            } => write!(
-                f,
-                "every {}, down for {}{}",
-                ms(gap),
-                ms(down),
-                power(lost)
-            ),
+            } => write!(f, "every {}, down for {}{}", ms(gap), ms(down), power(lost)),
             What::Pause { replica, lasts } | What::SyncStall { replica, lasts } => {
                 write!(f, "r{replica} for {}", ms(lasts))
             }
             What::SyncFail { replica, nth, down } => {
-                write!(f, "r{replica}, sync {nth}, started again after {}", ms(down))
+                write!(
+                    f,
+                    "r{replica}, sync {nth}, started again after {}",
+                    ms(down)
+                )
             }
             What::DiskFull {
                 replica,

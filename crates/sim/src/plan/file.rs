@@ -31,7 +31,8 @@ impl Plan {
     /// As a file.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("our own types have text keys and always serialize")
+        serde_json::to_string_pretty(self)
+            .expect("our own types have text keys and always serialize")
     }
 
     /// Whether it can be run.
@@ -71,7 +72,12 @@ impl Plan {
         if !self.segment_bytes.is_multiple_of(4096) {
             return wrong("segment_bytes is no multiple of 4096");
         }
-        within("value_bytes_target", self.value_bytes_target as u64, 1, 16 << 10)?;
+        within(
+            "value_bytes_target",
+            self.value_bytes_target as u64,
+            1,
+            16 << 10,
+        )?;
         within("slots_in_flight_max", self.slots_in_flight_max, 1, 1_000)?;
         within("window_bytes_max", self.window_bytes_max, 1, 1 << 30)?;
         within("payload_max", self.payload_max, 1, 2_000)?;
@@ -101,7 +107,11 @@ impl Plan {
             if let crate::plan::What::CrashAll { down, .. } = &fault.what
                 && down.len() != usize::from(self.replicas)
             {
-                return wrong(format!("{name}: {} times for {} replicas", down.len(), self.replicas));
+                return wrong(format!(
+                    "{name}: {} times for {} replicas",
+                    down.len(),
+                    self.replicas
+                ));
             }
         }
         match &self.ending {
@@ -136,7 +146,10 @@ impl Plan {
 
     fn named(&self, by: &str, replicas: &[u16]) -> Result<(), PlanError> {
         match replicas.iter().find(|&&id| id == 0 || id > self.replicas) {
-            Some(id) => wrong(format!("{by}: there is no replica {id} of {}", self.replicas)),
+            Some(id) => wrong(format!(
+                "{by}: there is no replica {id} of {}",
+                self.replicas
+            )),
             None => Ok(()),
         }
     }
@@ -175,10 +188,22 @@ mod tests {
                 p["faults"] = serde_json::json!([{"at": 1, "what": what.clone()}]);
             }
         };
-        refused(&fault(r#"{"pause": {"replica": 4, "lasts": 1}}"#), "no replica 4");
-        refused(&fault(r#"{"client_dies": {"client": 9}}"#), "there are 2 clients");
-        refused(&fault(r#"{"wipe": {"replica": 1, "down": 1}}"#), "none of the victims");
-        refused(&fault(r#"{"crash_all": {"power": true, "down": [1]}}"#), "1 times for 3");
+        refused(
+            &fault(r#"{"pause": {"replica": 4, "lasts": 1}}"#),
+            "no replica 4",
+        );
+        refused(
+            &fault(r#"{"client_dies": {"client": 9}}"#),
+            "there are 2 clients",
+        );
+        refused(
+            &fault(r#"{"wipe": {"replica": 1, "down": 1}}"#),
+            "none of the victims",
+        );
+        refused(
+            &fault(r#"{"crash_all": {"power": true, "down": [1]}}"#),
+            "1 times for 3",
+        );
         refused(&fault(r#"{"explode": {}}"#), "explode");
         let core = serde_json::json!({"core": {"hub": 1, "others": [], "also_cut": []}});
         refused(&move |p| p["ending"] = core.clone(), "no majority");

@@ -31,7 +31,15 @@ impl World {
             };
             if let Some((power, down)) = dies {
                 let within = now + replica.rng.below(after);
-                self.queue.push(within, Happening::Die { at, life, power, down });
+                self.queue.push(
+                    within,
+                    Happening::Die {
+                        at,
+                        life,
+                        power,
+                        down,
+                    },
+                );
             }
             let sync = None;
             self.queue.push(
@@ -60,7 +68,15 @@ impl World {
             };
             if let Some((power, down)) = dies {
                 let within = now + replica.rng.below(after);
-                self.queue.push(within, Happening::Die { at, life, power, down });
+                self.queue.push(
+                    within,
+                    Happening::Die {
+                        at,
+                        life,
+                        power,
+                        down,
+                    },
+                );
             }
             running.sync_ends = now + after;
             let done = Happening::Disk {

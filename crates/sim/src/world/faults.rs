@@ -299,6 +299,7 @@ impl World {
         replica.dies = None;
         replica.next_sync = None;
         replica.disk.set_capacity(None);
+        replica.disk.spare_syncs();
         let soon = self.now + 100 * MS;
         let stuck = |running: &Running| {
             running.disk_failed() || running.syncing.is_some() && running.sync_ends > soon

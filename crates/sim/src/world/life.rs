@@ -151,7 +151,6 @@ impl World {
         self.server_gone(at);
     }
 
-
     /// It starts again after a while.
     pub(crate) fn start_after(&mut self, at: usize, down: u64) {
         self.queue.push(self.now + down, Happening::Start { at });

@@ -26,7 +26,9 @@ impl World {
                 .and_then(|number| u64::from_str_radix(number, 16).ok());
             let (start, end) = match (sort, segment) {
                 (FileSort::Frames, Some(number)) => (BLOCK, replica.covered_of(number, &self.plan)),
-                (FileSort::Header, Some(number)) if replica.covered_of(number, &self.plan) > BLOCK => {
+                (FileSort::Header, Some(number))
+                    if replica.covered_of(number, &self.plan) > BLOCK =>
+                {
                     (0, SECTOR)
                 }
                 (FileSort::Trailer, Some(number))

@@ -80,7 +80,9 @@ impl World {
         if applied > prefix {
             self.check(Err(Broken {
                 rule: "nothing chosen too early",
-                what: format!("replica {id} has applied {applied} slots, and knows {prefix} as chosen"),
+                what: format!(
+                    "replica {id} has applied {applied} slots, and knows {prefix} as chosen"
+                ),
             }));
         }
         if prefix > seen {

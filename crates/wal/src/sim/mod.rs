@@ -155,6 +155,11 @@ impl SimDisk {
         self.state().sync_fails_in = Some(nth);
     }
 
+    /// No sync fails that has not yet.
+    pub fn spare_syncs(&self) {
+        self.state().sync_fails_in = None;
+    }
+
     /// Reads that touch these bytes of a file fail with an IO error.
     pub fn fail_reads(&self, name: &str, range: Range<u64>) {
         self.state().bad_reads.push((name.to_owned(), range));
@@ -178,7 +183,9 @@ impl SimDisk {
 
     /// Flips the bits of `mask` in one byte, in the cache and on the disk. Whether there is such a byte.
     pub fn flip(&self, name: &str, at: u64, mask: u8) -> bool {
-        self.at_rest(name, |file| file.change(at, &mut |_, byte| *byte ^= mask, 1))
+        self.at_rest(name, |file| {
+            file.change(at, &mut |_, byte| *byte ^= mask, 1)
+        })
     }
 
     /// Puts other bytes in place of those at rest, in the cache and on the disk: what a misdirected or a lost

@@ -55,9 +55,7 @@ impl Sectors {
         }
         let (start, end) = (offset as usize, offset as usize + bytes);
         if end > self.now.len() {
-            return Err(io::Error::other(
-                "a write beyond the end: files never grow",
-            ));
+            return Err(io::Error::other("a write beyond the end: files never grow"));
         }
         for sector in start / SECTOR..=(end - 1) / SECTOR {
             let range = self.range(sector);
@@ -107,7 +105,12 @@ impl Sectors {
     }
 
     /// Changes bytes at rest: what reads show, what is durable, and what is to become so.
-    pub(super) fn change(&mut self, at: u64, change: &mut dyn FnMut(u64, &mut u8), bytes: u64) -> bool {
+    pub(super) fn change(
+        &mut self,
+        at: u64,
+        change: &mut dyn FnMut(u64, &mut u8),
+        bytes: u64,
+    ) -> bool {
         let end = at + bytes;
         if end > self.now.len() as u64 {
             return false;
