@@ -6,7 +6,7 @@
 //! may have touched is handed to Paxos as *unknown*, and a hole that damage
 //! does not explain is an error, never skipped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -59,7 +59,7 @@ pub struct FoundSegment {
     /// below the checkpoint is known nowhere else.
     pub annotation_lost: bool,
     /// Its accepted slots' frames in order; may be left empty where there is an
-    /// annotation.
+    /// annotation and nothing is damaged.
     pub frames: Vec<FoundFrame>,
 }
 
@@ -186,18 +186,25 @@ impl Node {
                         index.push_cold(segment.number, log, start, end);
                     }
                 }
+                let checksums: BTreeMap<u64, u32> = segment
+                    .frames
+                    .iter()
+                    .map(|frame| (frame.lsn, frame.header.checksum))
+                    .collect();
                 for row in idx.slots() {
                     let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
                     if damaged.contains(&lsn) {
                         continue;
                     }
                     push_run(&mut runs, row.slot.0);
+                    // Not in the file. It is compared only beyond a hole that damage made, and then the frames
+                    // were read.
+                    let checksum = checksums.get(&lsn).copied().unwrap_or(0);
                     accepted.push(AcceptedEntry {
                         slot: row.slot,
                         ballot: row.ballot,
                         len: row.len,
-                        // Not in the file: an annotated slot is chosen, and nobody compares it any more.
-                        checksum: 0,
+                        checksum,
                     });
                     promised = promised.max(row.ballot);
                     if row.slot >= checkpoint.slot {
@@ -207,7 +214,7 @@ impl Node {
                                 ballot: row.ballot,
                                 lsn,
                                 len: row.len,
-                                checksum: 0,
+                                checksum,
                             },
                         );
                     }

@@ -16,6 +16,7 @@ pub const SITUATIONS: &[&str] = &[
     "a damaged directory was refused",
     "a group could not be formed",
     "a leader serves",
+    "a leader whose accepts were stuck handed over",
     "a leader stepped down",
     "a promise may be lost",
     "a seal was asked for again",
@@ -134,6 +135,10 @@ impl Coverage {
             ),
             ("sent a follower again what had not come", counters.rewound),
             ("asked to take over", counters.took_over),
+            (
+                "a leader whose accepts were stuck handed over",
+                counters.stuck,
+            ),
         ] {
             if count > 0 {
                 self.add(name, count);

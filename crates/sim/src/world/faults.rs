@@ -295,7 +295,9 @@ impl World {
 
     fn heal_replica(&mut self, at: usize) {
         let replica = &mut self.replicas[at];
-        replica.paused_until = replica.paused_until.min(self.now);
+        // What was put off until the pause ends would come out of order.
+        let paused = replica.paused_until > self.now;
+        replica.paused_until = 0;
         replica.dies = None;
         replica.next_sync = None;
         replica.disk.set_capacity(None);
@@ -306,6 +308,8 @@ impl World {
         };
         if replica.running.as_ref().is_some_and(stuck) {
             self.crash(at, true);
+        } else if paused {
+            self.crash(at, false);
         }
         if self.replicas[at].running.is_none() && !self.replicas[at].refused {
             self.queue.push(self.now + MS, Happening::Start { at });
