@@ -221,7 +221,6 @@ impl Replica {
         seed: u64,
     ) -> Result<Found, NoStart> {
         self.life += 1;
-        self.dies = None;
         self.next_sync = None;
         let options = self.options(plan);
         let (wal, found) = paxlog_store::open(Arc::new(self.disk.clone()), options, GROUP)

@@ -203,11 +203,19 @@ pub(crate) fn finish(world: &mut World) -> Result<Option<History>, Broken> {
     if !equal && world.plan.atlas {
         return fails("all hold everything", world.describe());
     }
+    let led = world.leaders.len();
     world.seal_all();
     calls_end(world)?;
     world.run_until(world.now + SECOND)?;
     world.read_all();
     calls_end(world)?;
+    // One may still have been on its way out.
+    if world.leaders.len() > led + 1 && world.plan.atlas {
+        return fails(
+            "leaders stay",
+            format!("{} changes while all was well", world.leaders.len() - led),
+        );
+    }
     world.close_tails();
     Ok(Some(settle(world)))
 }

@@ -244,10 +244,11 @@ fn what(plan: &Plan, kind: Kind, power_percent: u64, rng: &mut Rng) -> Option<Wh
         Kind::CrashAtWork => What::Crash {
             replica,
             power,
-            when: match rng.below(3) {
+            when: match rng.below(4) {
                 0 => Moment::Syncing(rng.below(10)),
                 1 => Moment::Writing(rng.below(10)),
-                _ => Moment::Effects(rng.below(40)),
+                2 => Moment::Effects(rng.below(40)),
+                _ => Moment::DiskCalls(rng.below(200)),
             },
             down,
         },

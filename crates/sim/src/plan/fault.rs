@@ -206,6 +206,9 @@ pub enum Moment {
     Writing(u64),
     /// Once it has carried out so many more effects.
     Effects(u64),
+    /// In the middle of its nth change of the disk from now on (a write, a sync, a file made, named or removed):
+    /// also while it opens its directory, or writes a checkpoint. The power goes.
+    DiskCalls(u64),
 }
 
 /// A sort of file in a replica's directory.
@@ -261,6 +264,7 @@ impl What {
                 Moment::Syncing(_) => "fault: crash in a sync",
                 Moment::Writing(_) => "fault: crash in a write",
                 Moment::Effects(_) => "fault: crash between effects",
+                Moment::DiskCalls(_) => "fault: crash in a change of the disk",
             },
             What::CrashAll { .. } => "fault: all crash",
             What::Rolling { .. } => "fault: rolling restart",
@@ -365,6 +369,7 @@ impl std::fmt::Display for What {
                     Moment::Syncing(n) => format!(", before sync {n} ends"),
                     Moment::Writing(n) => format!(", before write {n} ends"),
                     Moment::Effects(n) => format!(", after {n} effects"),
+                    Moment::DiskCalls(n) => format!(", in change {n} of its disk"),
                 };
                 write!(f, "r{replica}{when}{}, down for {}", power(lost), ms(down))
             }

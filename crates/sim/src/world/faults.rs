@@ -76,6 +76,9 @@ impl World {
                     self.crash(at, *power);
                     self.start_after(at, *down);
                 } else {
+                    if let Moment::DiskCalls(n) = when {
+                        self.replicas[at].disk.die_in(Some(n + 1));
+                    }
                     self.replicas[at].dies = Some((*when, *power, *down));
                 }
             }
@@ -302,6 +305,7 @@ impl World {
         replica.next_sync = None;
         replica.disk.set_capacity(None);
         replica.disk.spare_syncs();
+        replica.disk.die_in(None);
         let soon = self.now + 100 * MS;
         let stuck = |running: &Running| {
             running.disk_failed() || running.syncing.is_some() && running.sync_ends > soon

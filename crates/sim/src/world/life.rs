@@ -5,7 +5,11 @@ use paxlog_paxos::{Incarnation, Standing};
 
 use super::*;
 use crate::clock::Clock;
+use crate::plan::Moment;
 use crate::replica::NoStart;
+
+/// About so many changes of the disk an opening makes.
+const OPENING_CALLS: u64 = 12;
 
 impl World {
     pub(crate) fn start(&mut self, at: usize) {
@@ -19,6 +23,9 @@ impl World {
         let drift = rng.below(2 * self.plan.drift_ppm + 1) as i64 - self.plan.drift_ppm as i64;
         let clock = Clock::new(now, rng.below(1 << 40), drift, self.replicas[at].wall_error);
         let seed = rng.next_u64();
+        if let Some((Moment::DiskCalls(n), ..)) = self.replicas[at].dies {
+            self.replicas[at].disk.die_in(Some(1 + n % OPENING_CALLS));
+        }
         match self.replicas[at].start(&self.plan, clock, now, seed) {
             Ok(found) => {
                 self.count_found_votes(at, &found.segments);
@@ -36,6 +43,15 @@ impl World {
                     self.coverage.hit("a promise may be lost");
                     self.replicas[at].out = true;
                 }
+            }
+            Err(_) if self.replicas[at].disk.is_dead() => {
+                self.coverage.hit("crash while it opens");
+                let replica = &mut self.replicas[at];
+                let down = replica.dies.take().map_or(MS, |(_, _, down)| down);
+                let seed = replica.rng.next_u64();
+                replica.disk = replica.disk.power_cut(seed);
+                self.start_after(at, down);
+                return;
             }
             Err(error) if error.is_disk_full() => {
                 self.coverage.hit("no room to start");
@@ -132,6 +148,10 @@ impl World {
             replica.disk.process_crash(seed)
         };
         replica.paused_until = 0;
+        // It stopped before that: it may still happen while it opens its directory.
+        replica
+            .dies
+            .take_if(|(when, ..)| !matches!(when, Moment::DiskCalls(_)));
         self.trace.note(now, &format!("r{}", at + 1), || {
             if power {
                 "loses power".into()

@@ -19,7 +19,7 @@ use crate::clients::Clients;
 use crate::coverage::Coverage;
 use crate::invariants::{Broken, Invariants};
 use crate::network::{Flight, LinkId, Network};
-use crate::plan::{MS, Plan, SECOND, US, What};
+use crate::plan::{MS, Moment, Plan, SECOND, US, What};
 use crate::replica::Replica;
 use crate::rng::{Draw, stream};
 use crate::trace::Trace;
@@ -190,6 +190,7 @@ impl World {
         self.events += 1;
         self.trace.mix(at);
         self.happen(happening);
+        self.bury();
         match self.broken.take() {
             Some(broken) => Err(broken),
             None => Ok(()),
@@ -309,6 +310,20 @@ impl World {
                 }
             }
             Happening::Mend(mend) => self.mend(mend),
+        }
+    }
+
+    /// Whoever lost its power in the middle of a change of its disk is gone.
+    fn bury(&mut self) {
+        for at in 0..self.replicas.len() {
+            if let Some((Moment::DiskCalls(_), _, down)) = self.replicas[at].dies
+                && self.replicas[at].disk.is_dead()
+            {
+                self.replicas[at].dies = None;
+                self.coverage.hit("crash in a change of the disk");
+                self.crash(at, true);
+                self.start_after(at, down);
+            }
         }
     }
 

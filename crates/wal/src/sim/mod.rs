@@ -150,6 +150,11 @@ impl SimDisk {
         self.state().dies_in = calls;
     }
 
+    /// Whether it died, as asked for by [`die_in`](SimDisk::die_in).
+    pub fn is_dead(&self) -> bool {
+        self.state().dies_in == Some(0)
+    }
+
     /// The `nth` sync from now on (0 is the next) fails, once.
     pub fn fail_sync(&self, nth: u64) {
         self.state().sync_fails_in = Some(nth);
