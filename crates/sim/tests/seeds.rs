@@ -15,7 +15,7 @@ use paxlog_sim::{Detail, run, swarm};
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("PAXLOG_SIM_SEEDS") else {
-        return 1..401;
+        return 1..1201;
     };
     let parse = |text: &str| text.parse().expect("PAXLOG_SIM_SEEDS is A..B");
     let (first, end) = text.split_once("..").expect("PAXLOG_SIM_SEEDS is A..B");
