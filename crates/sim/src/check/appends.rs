@@ -67,6 +67,7 @@ pub(super) fn judge<'h>(
                     log: findings.log(),
                     append: findings.witness(who),
                     instead,
+                    by: findings.witness(Who::Settled),
                 });
             } else if let Some(found) = found
                 && found.start != receipt.start
@@ -136,6 +137,7 @@ fn find(
                     append: findings.witness(append),
                     first: known.start.saturating_add(part),
                     second: cell.offset,
+                    by: findings.witness(cell.by),
                 });
             }
             _ => findings.add(Violation::Torn {

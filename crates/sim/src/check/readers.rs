@@ -297,6 +297,14 @@ fn refused(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::NotApplied { .. })
 }
 
+/// A timestamp of a record, and who told it.
+#[derive(Clone, Copy)]
+struct Stamp {
+    offset: u64,
+    timestamp: u64,
+    by: Who,
+}
+
 /// Timestamps of records rise with their offsets, and are the same for everyone.
 pub(super) fn timestamps(
     subject: &Subject<'_>,
@@ -305,61 +313,83 @@ pub(super) fn timestamps(
     findings: &mut Findings<'_>,
     work: &Work,
 ) {
-    let append = |key, findings: &Findings<'_>| {
-        let owner = payloads.owner(key, work);
-        let who = owner.map_or(Who::Settled, |(place, _)| Who::Op(subject.ops[place].0));
-        findings.witness(who)
-    };
-    let mut last: Option<(u64, super::contents::Key)> = None;
-    for cell in contents.cells() {
-        work.step();
-        let Some(timestamp) = cell.timestamp else {
-            continue;
-        };
-        if let Some((before, key)) = last
-            && before > timestamp
-        {
-            findings.add(Violation::TimestampBack {
-                log: findings.log(),
-                before: append(key, findings),
-                timestamp: before,
-                after: append(cell.key, findings),
-                lower: timestamp,
-            });
-        }
-        last = Some((timestamp, cell.key));
-    }
+    // The log's own come first: the sort keeps them in front of what others say of the same offset.
+    let mut stamps: Vec<Stamp> = contents
+        .cells()
+        .iter()
+        .filter_map(|cell| {
+            Some(Stamp {
+                offset: cell.offset,
+                timestamp: cell.timestamp?,
+                by: cell.by,
+            })
+        })
+        .collect();
     for (id, operation) in &subject.ops {
         work.step();
-        let told = match answer(operation) {
+        let mut told = |offset, timestamp: Option<u64>| {
+            stamps.extend(timestamp.map(|timestamp| Stamp {
+                offset,
+                timestamp,
+                by: Who::Op(*id),
+            }));
+        };
+        match answer(operation) {
             // Its first and its last record: those between have their order.
-            Some((_, Reply::Appended(receipt))) => receipt
-                .timestamp
-                .map(|timestamp| (timestamp, [receipt.start, receipt.end.saturating_sub(1)])),
-            Some((_, Reply::Tail(tail))) if tail.offset > 0 => tail
-                .timestamp
-                .map(|timestamp| (timestamp, [tail.offset - 1; 2])),
-            _ => None,
-        };
-        let Some((two, offsets)) = told else {
-            continue;
-        };
-        for offset in offsets {
-            if let Some(cell) = contents.get(offset, work)
-                && let Some(one) = cell.timestamp
-                && one != two
-            {
-                findings.add(Violation::TimestampsDiffer {
-                    log: findings.log(),
-                    offset,
-                    one,
-                    by: findings.witness(cell.by),
-                    two,
-                    and: findings.witness(Who::Op(*id)),
-                });
-                break;
+            Some((_, Reply::Appended(receipt))) => {
+                told(receipt.start, receipt.timestamp);
+                told(receipt.end.saturating_sub(1), receipt.timestamp);
+            }
+            Some((_, Reply::Tail(tail))) if tail.offset > 0 => {
+                told(tail.offset - 1, tail.timestamp);
+            }
+            // What a reader was given is held against the log's own above; the rest is here.
+            _ => {
+                for stored in given(operation) {
+                    let known = contents.get(stored.offset, work);
+                    if known.is_none_or(|cell| cell.timestamp.is_none()) {
+                        told(stored.offset, stored.timestamp);
+                    }
+                }
             }
         }
+    }
+    work.sort_by_key(&mut stamps, |stamp| stamp.offset);
+    // Whose record it is, or else who told of it.
+    let append = |stamp: Stamp, findings: &Findings<'_>| {
+        let cell = contents.get(stamp.offset, work);
+        let owner = cell.and_then(|cell| payloads.owner(cell.key, work));
+        findings.witness(owner.map_or(stamp.by, |(place, _)| Who::Op(subject.ops[place].0)))
+    };
+    let mut last: Option<Stamp> = None;
+    for stamp in stamps {
+        work.step();
+        match last {
+            Some(before) if before.offset == stamp.offset => {
+                if before.timestamp != stamp.timestamp {
+                    findings.add(Violation::TimestampsDiffer {
+                        log: findings.log(),
+                        offset: stamp.offset,
+                        one: before.timestamp,
+                        by: findings.witness(before.by),
+                        two: stamp.timestamp,
+                        and: findings.witness(stamp.by),
+                    });
+                }
+                continue;
+            }
+            Some(before) if before.timestamp > stamp.timestamp => {
+                findings.add(Violation::TimestampBack {
+                    log: findings.log(),
+                    before: append(before, findings),
+                    timestamp: before.timestamp,
+                    after: append(stamp, findings),
+                    lower: stamp.timestamp,
+                });
+            }
+            _ => {}
+        }
+        last = Some(stamp);
     }
 }
 

@@ -2,13 +2,16 @@
 //!
 //! | module | shows |
 //! |---|---|
+//! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
 //! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
 //! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
 //! | `referee` | a general linearizability tester says the same of small random histories |
 //! | `cost` | the work grows as the history does |
 
 mod cost;
+mod faults;
 mod generate;
+mod hand;
 mod properties;
 mod referee;
 mod rng;
