@@ -179,7 +179,8 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-fn reply(reply: &Reply) -> String {
+/// What one reply said.
+pub(super) fn reply(reply: &Reply) -> String {
     let mut text;
     let known;
     match reply {

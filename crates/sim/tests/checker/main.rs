@@ -3,6 +3,7 @@
 //! | module | shows |
 //! |---|---|
 //! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
+//! | `seals` | a log that is sealed in the midst of its appends |
 //! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
 //! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
 //! | `referee` | a general linearizability tester says the same of small random histories |
@@ -16,3 +17,4 @@ mod properties;
 mod referee;
 mod rng;
 mod rules;
+mod seals;
