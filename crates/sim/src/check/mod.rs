@@ -155,6 +155,7 @@ fn judge(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) -> u64
     order::of_pipelines(subject, &chain, findings, work);
     order::by_marks(&points, findings, work);
     order::asked_for(subject, &points, findings, work);
+    states::chain(&points, findings, work);
     order::after_seal(subject, &chain, &points, findings, work);
     if !findings.none() {
         return there;

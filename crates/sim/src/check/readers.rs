@@ -166,6 +166,25 @@ pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &W
                     steps.at(next);
                 }
             }
+            (
+                Kind::Read {
+                    strict: true,
+                    from: Some(from),
+                    ..
+                },
+                None,
+            ) => {
+                if let Outcome::NotApplied { code, .. } = &operation.outcome
+                    && code == "Trimmed"
+                    && !trims.allow(from.saturating_add(1), operation.ret.unwrap_or(NEVER))
+                {
+                    findings.add(Violation::WrongRefusal {
+                        log: findings.log(),
+                        command: findings.witness(who),
+                        why: "nothing was trimmed where it began",
+                    });
+                }
+            }
             (Kind::Tail { session }, Some((ret, Reply::Event(event)))) => {
                 let mut steps = Steps {
                     next: tails.get(session).copied(),
@@ -396,6 +415,7 @@ pub(super) fn timestamps(
 /// What one session was shown of one log.
 pub(super) struct Shown {
     pub(super) op: OpId,
+    /// 0 where it may have seen more.
     pub(super) call: Nanos,
     pub(super) ret: Nanos,
     pub(super) tail: u64,
@@ -421,6 +441,16 @@ pub(super) fn sessions(
         let Some((ret, reply)) = answer(operation) else {
             continue;
         };
+        // Who was given a record saw at least its append; and may have seen more.
+        if let (Some(last), Some(session)) = (given(operation).last(), session) {
+            shown.entry(session).or_default().push(Shown {
+                op: *id,
+                call: 0,
+                ret,
+                tail: last.offset.saturating_add(1),
+                version: None,
+            });
+        }
         let (tail, version) = match reply {
             Reply::Tail(tail) => (Some(tail.offset), tail.version),
             Reply::Read(read) => (read.tail, None),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
 //! | `seals` | a log that is sealed in the midst of its appends |
+//! | `unversioned` | what must show also where replies carry no versions |
 //! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
 //! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
 //! | `referee` | a general linearizability tester says the same of small random histories |
@@ -18,3 +19,4 @@ mod referee;
 mod rng;
 mod rules;
 mod seals;
+mod unversioned;
