@@ -51,7 +51,7 @@ pub(super) fn contents(
                     payload: stored.payload.to_string(),
                     by: read,
                 },
-                Some(append) if !there(contents, key, work) => Violation::Unseen {
+                Some(append) if !contents.holds(key, work) => Violation::Unseen {
                     log,
                     offset: stored.offset,
                     read,
@@ -68,14 +68,6 @@ pub(super) fn contents(
             });
         }
     }
-}
-
-/// Whether the log holds that payload anywhere. Only asked when something is wrong already.
-fn there(contents: &Contents<'_>, key: super::contents::Key, work: &Work) -> bool {
-    contents.cells().iter().any(|cell| {
-        work.step();
-        cell.key == key
-    })
 }
 
 /// What single replicas have.
@@ -149,6 +141,7 @@ pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &W
                     who,
                     ret,
                     trims: &trims,
+                    work,
                     findings,
                 };
                 let mut gaps = read.gaps.iter().peekable();
@@ -176,7 +169,7 @@ pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &W
             ) => {
                 if let Outcome::NotApplied { code, .. } = &operation.outcome
                     && code == "Trimmed"
-                    && !trims.allow(from.saturating_add(1), operation.ret.unwrap_or(NEVER))
+                    && !trims.allow(from.saturating_add(1), operation.ret.unwrap_or(NEVER), work)
                 {
                     findings.add(Violation::WrongRefusal {
                         log: findings.log(),
@@ -191,6 +184,7 @@ pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &W
                     who,
                     ret,
                     trims: &trims,
+                    work,
                     findings,
                 };
                 match event {
@@ -220,6 +214,7 @@ struct Steps<'a, 'h> {
     who: Who,
     ret: Nanos,
     trims: &'a Trims,
+    work: &'a Work,
     findings: &'a mut Findings<'h>,
 }
 
@@ -261,7 +256,7 @@ impl Steps<'_, '_> {
                 to,
                 read,
             });
-        } else if !self.trims.allow(to, self.ret) {
+        } else if !self.trims.allow(to, self.ret, self.work) {
             self.findings.add(Violation::GapNotTrimmed {
                 log,
                 from,
@@ -304,8 +299,8 @@ impl Trims {
     }
 
     /// Whether everything below `to` may have been trimmed by then.
-    fn allow(&self, to: u64, by: Nanos) -> bool {
-        let at = self.earliest.partition_point(|(target, _)| *target < to);
+    fn allow(&self, to: u64, by: Nanos, work: &Work) -> bool {
+        let at = work.partition_point(&self.earliest, |(target, _)| *target < to);
         let called = self.earliest.get(at).is_some_and(|(_, call)| *call <= by);
         // A trim point does not go back: at last it is there still.
         to <= self.trim_point && (called || !self.complete)

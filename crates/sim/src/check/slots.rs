@@ -220,10 +220,8 @@ fn jobs(
         .filter(|(_, served)| !**served)
         .map(|((to, version), _)| (Some(*to), *version));
     for (to, version) in unserved.chain(due_seal.map(|version| (None, version))) {
-        let by = points
-            .iter()
-            .find(|point| point.version == Some(version))
-            .map_or(Who::Settled, |point| point.who);
+        let at = work.partition_point(points, |point| point.version < Some(version));
+        let by = points.get(at).map_or(Who::Settled, |point| point.who);
         if subject.history.complete {
             findings.add(match to {
                 Some(trim_point) => Violation::TrimUnexplained {
@@ -330,7 +328,7 @@ fn schedule(
                 .iter()
                 .take_while(|(before, _)| *before == place)
             {
-                let release = jobs[*next].release.max(version + 1);
+                let release = jobs[*next].release.max(version.saturating_add(1));
                 waiting.push(Reverse((release, *next)));
             }
         }
