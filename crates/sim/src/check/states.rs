@@ -7,13 +7,13 @@ use super::subject::Who;
 use super::violation::Violation;
 use super::work::Work;
 
-/// What must have been done by some version, of which its caller does not know that it happened.
+/// What must have been done by some version, of which its caller does not know that it happened; and who saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// A trim to there, at that version at the latest.
-    Trim { to: u64, version: u64 },
+    Trim { to: u64, version: u64, by: Who },
     /// A seal, at that version at the latest.
-    Seal { version: u64 },
+    Seal { version: u64, by: Who },
 }
 
 /// Holds each state against itself, and those that nobody need have ordered against each other: tails, trim points and
@@ -146,6 +146,7 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
                 due.push(Due::Trim {
                     to: now,
                     version: point.version.unwrap_or(u64::MAX),
+                    by: point.who,
                 });
             }
             trimmed = Some((now, point));
@@ -162,6 +163,7 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
             } else if now && !before && !point.command {
                 due.push(Due::Seal {
                     version: point.version.unwrap_or(u64::MAX),
+                    by: point.who,
                 });
             }
             if now != before || sealed.is_none() {

@@ -2,6 +2,7 @@
 //!
 //! | module | shows |
 //! |---|---|
+//! | `alone` | each rule where no other would notice |
 //! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
 //! | `seals` | a log that is sealed in the midst of its appends |
 //! | `unversioned` | what must show also where replies carry no versions |
@@ -10,6 +11,7 @@
 //! | `referee` | a general linearizability tester says the same of small random histories |
 //! | `cost` | the work grows as the history does |
 
+mod alone;
 mod cost;
 mod faults;
 mod generate;
