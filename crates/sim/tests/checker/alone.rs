@@ -360,3 +360,66 @@ fn a_trim_is_refused_only_beyond_the_end() {
     let (history, id) = refuse(2, 1);
     only(&history, "order", &[id]);
 }
+
+#[test]
+fn a_reader_begins_where_it_asked_and_leaves_out_only_what_was_trimmed() {
+    use paxlog_sim::history::{Gap, ReadReply};
+    let read = |trim: Option<Outcome>, reply: ReadReply| {
+        let mut hand = two();
+        if let Some(outcome) = trim {
+            hand.op(45..49, Call::trim(LOG, 2), outcome);
+        }
+        let call = Call::read(LOG, LOCAL, false).reading_from(0);
+        let id = hand.op(50..60, call, Outcome::Ok(Reply::Read(reply)));
+        (hand.holds(&["a", "b"]), id)
+    };
+    let gives = |from: usize, next| ReadReply {
+        records: stored(&["a", "b"]).split_off(from),
+        next: Some(next),
+        ..ReadReply::default()
+    };
+    passes(&read(None, gives(0, 2)).0);
+    for reply in [gives(0, 3), gives(0, 1), gives(1, 2)] {
+        let (history, id) = read(None, reply);
+        only(&history, "jump", &[id]);
+    }
+    // A gap that goes back.
+    let back = ReadReply {
+        gaps: vec![Gap { from: 2, to: 1 }],
+        next: Some(1),
+        ..gives(0, 1)
+    };
+    let (history, id) = read(None, back);
+    only(&history, "jump", &[id]);
+    // A trim was asked for, and refused; or it is not known what came of it, and at last it had not been.
+    for outcome in [crate::hand::refused("Overloaded"), unknown()] {
+        let gap = ReadReply {
+            gaps: vec![Gap { from: 0, to: 1 }],
+            ..gives(1, 2)
+        };
+        let (mut history, id) = read(Some(outcome.clone()), gap);
+        only(&history, "gap_not_trimmed", &[id]);
+        // Of a refused one also where something was trimmed later.
+        if outcome != unknown() {
+            let mut later = Hand::default();
+            later.op(70..80, Call::trim(LOG, 1), trimmed(1, 2));
+            history.operations.extend(later.0.finish().operations);
+            let settled = &mut history.settled[0];
+            settled.kept = settled.records.drain(..1).collect();
+            settled.trim_point = 1;
+            only(&history, "gap_not_trimmed", &[id]);
+        }
+    }
+}
+
+#[test]
+fn what_a_tail_told_counts_as_shown_to_its_session() {
+    let mut hand = two();
+    let client = paxlog_sim::history::ClientId(1);
+    let told = hand
+        .0
+        .event(45, client, LOG, session(1), Event::CaughtUp { tail: 2 });
+    let call = Call::check_tail(LOG, LOCAL).in_session(session(1), 0);
+    let less = hand.op(50..60, call, tail(1, 0, false));
+    only(&hand.holds(&["a", "b"]), "session_back", &[told, less]);
+}

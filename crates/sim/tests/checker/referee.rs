@@ -379,6 +379,16 @@ fn the_referee_agrees_on_appends_tails_trims_and_seals() {
 }
 
 #[test]
+fn the_referee_agrees_where_most_outcomes_are_unknown() {
+    let mix = |ops| Mix {
+        unknown: 2,
+        spread: 25,
+        ..mix(ops)
+    };
+    agree(4 * cases(), mix, true);
+}
+
+#[test]
 fn the_referee_agrees_on_appends_and_tails_without_versions() {
     let mix = |ops| Mix {
         trims: false,
