@@ -6,6 +6,7 @@
 //! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
 //! | `seals` | a log that is sealed in the midst of its appends |
 //! | `unversioned` | what must show also where replies carry no versions |
+//! | `versions` | what is unknown takes only a version of its time |
 //! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
 //! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
 //! | `referee` | a general linearizability tester says the same of small random histories |
@@ -22,3 +23,4 @@ mod rng;
 mod rules;
 mod seals;
 mod unversioned;
+mod versions;

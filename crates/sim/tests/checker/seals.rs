@@ -1,6 +1,6 @@
 //! A log that is sealed in the midst of its appends: what is refused, retried and told again.
 
-use paxlog_sim::history::{Call, Consistency, Outcome, Reply};
+use paxlog_sim::history::{Call, Consistency, Observed, Outcome, Reply};
 
 use crate::hand::{Hand, LOG, acked, fails, passes, refused, sealed, tail};
 
@@ -13,6 +13,24 @@ fn a_refusal_tells_of_a_seal_also_where_nothing_else_is_known_of_it() {
     hand.append(10..20, "a", 0);
     let refusal = hand.op(30..40, Call::append(LOG, ["b"]), refused("Sealed"));
     fails(&hand.holds(&["a"]), "seal_unexplained", &[refusal]);
+    // Whatever else it saw; and so does another command's that saw a seal.
+    for (call, code, is) in [
+        (Call::append(LOG, ["b"]), "Sealed", None),
+        (Call::trim(LOG, 9), "OffsetOutOfRange", Some(true)),
+    ] {
+        let mut hand = Hand::default();
+        hand.append(10..20, "a", 0);
+        let outcome = Outcome::NotApplied {
+            code: code.into(),
+            seen: Some(Observed {
+                tail: Some(1),
+                sealed: is,
+                ..Observed::default()
+            }),
+        };
+        let refusal = hand.op(30..40, call, outcome);
+        fails(&hand.holds(&["a"]), "seal_unexplained", &[refusal]);
+    }
     // Only when the refusal was over.
     let mut hand = Hand::default();
     hand.append(10..20, "a", 0);
