@@ -57,13 +57,13 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "shrink"])]
     history: Option<PathBuf>,
     /// Threads [else one a core].
-    #[arg(long, value_name = "N", requires = "seeds", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "plan"], value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Run each seed twice, and compare.
-    #[arg(long, requires = "seeds")]
+    #[arg(long, conflicts_with_all = ["seed", "plan"])]
     twice: bool,
     /// Fail, too, if a situation that counts was never reached.
-    #[arg(long, requires = "seeds")]
+    #[arg(long, conflicts_with_all = ["seed", "plan"])]
     covered: bool,
 }
 

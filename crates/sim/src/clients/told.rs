@@ -8,7 +8,7 @@ use paxlog_wire::client::{Answer, CommandOutcome, EndReason};
 use super::*;
 use crate::coverage::Coverage;
 use crate::history::{
-    ClientId, Event as TailEvent, Gap, Outcome, Payload, Receipt, Reply, TailReply,
+    ClientId, Event as TailEvent, Gap, Observed, Outcome, Payload, Receipt, Reply, TailReply,
 };
 
 impl World {
@@ -51,12 +51,13 @@ impl World {
                                         start: receipt.start,
                                         end: receipt.end,
                                         timestamp: Some(receipt.timestamp),
-                                        tail: None,
-                                        version: None,
+                                        tail: Some(receipt.tail),
+                                        version: Some(receipt.version),
                                         duplicate: receipt.duplicate,
                                     }))
                                 }
-                                Err(error) => failed(&error, &mut self.coverage),
+                                // What ended a pipeline is told to all that were in it: they looked at nothing.
+                                Err(error) => failed(&error, None, &mut self.coverage),
                             };
                             recorder.end(now, op, outcome);
                         }
@@ -76,7 +77,7 @@ impl World {
                         }) => Outcome::Ok(Reply::Trimmed {
                             trim_point,
                             tail,
-                            version: (!duplicate).then_some(version),
+                            version: Some(version),
                             duplicate,
                         }),
                         Ok(CommandOutcome::Sealed {
@@ -89,12 +90,12 @@ impl World {
                             }
                             Outcome::Ok(Reply::Sealed {
                                 tail,
-                                version: (!duplicate).then_some(version),
+                                version: Some(version),
                                 duplicate,
                             })
                         }
                         Ok(_) => Outcome::Unknown { code: None },
-                        Err(error) => failed(&error, &mut self.coverage),
+                        Err(error) => failed(&error, seen(&error), &mut self.coverage),
                     };
                     recorder.end(now, op, outcome);
                 }
@@ -234,13 +235,20 @@ fn stored(offset: u64, payload: &Bytes, timestamp: u64) -> Stored {
     }
 }
 
-fn failed(error: &Error, coverage: &mut Coverage) -> Outcome {
+/// What the log was like when it refused, where it was the log that did.
+fn seen(error: &Error) -> Option<Observed> {
+    error.version.map(|version| Observed {
+        tail: error.tail,
+        version: Some(version),
+        sealed: (error.code == Code::Sealed).then_some(true),
+    })
+}
+
+fn failed(error: &Error, seen: Option<Observed>, coverage: &mut Coverage) -> Outcome {
     coverage.error(error.code);
     let code = error.code.name().to_owned();
     match error.outcome {
         OutcomeFact::Unknown => Outcome::Unknown { code: Some(code) },
-        OutcomeFact::NotApplied | OutcomeFact::NotAWrite => {
-            Outcome::NotApplied { code, seen: None }
-        }
+        OutcomeFact::NotApplied | OutcomeFact::NotAWrite => Outcome::NotApplied { code, seen },
     }
 }
