@@ -196,6 +196,22 @@ impl Replica {
         }
     }
 
+    /// Work on the disk begins that takes so long: whether the replica stops before its end, and when, how and for
+    /// how long. `count` gives what is left to count, if it is such work at which it is to stop.
+    pub(crate) fn dies_in(
+        &mut self,
+        takes: u64,
+        count: impl FnOnce(&mut Moment) -> Option<&mut u64>,
+    ) -> Option<(u64, bool, u64)> {
+        let (when, power, down) = self.dies.as_mut()?;
+        let left = count(when)?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        Some((self.rng.below(takes), *power, *down))
+    }
+
     pub(crate) fn options(&self, plan: &Plan) -> Options {
         Options {
             segment_bytes: plan.segment_bytes,

@@ -62,6 +62,8 @@ impl<P> Pipeline<P> {
                 self.logs.insert(name, log);
                 self.reopen();
             }
+            (Asked::Leads, Ok(_)) => self.unsure = false,
+            (Asked::Leads, Err(error)) if error.code == Code::NotFound => self.unsure = false,
             (Asked::Producer { .. } | Asked::Lookup { .. } | Asked::Create { .. }, Ok(_)) => {
                 let error = Error::new(
                     Code::Internal,
@@ -77,6 +79,7 @@ impl<P> Pipeline<P> {
         self.link.worked();
         self.trouble = None;
         self.said_so = 0;
+        self.unsure = false;
     }
 
     fn item_refused(&mut self, now: Nanos, at: usize, request: u64, refusal: WireError) {
@@ -145,6 +148,7 @@ impl<P> Pipeline<P> {
                     if here || self.leads_all_the_same(&error) {
                         self.note_trouble(error);
                     } else {
+                        self.unsure = self.said_so > 0;
                         self.leave(error);
                     }
                 }
@@ -161,6 +165,7 @@ impl<P> Pipeline<P> {
                 self.note_trouble(error);
             }
             (Class::Elsewhere | Class::Later { .. }, _) => {
+                self.unsure = self.said_so > 0;
                 self.link.wait(now, asked_wait(&error));
                 self.leave(error);
             }

@@ -19,27 +19,21 @@ impl World {
             return;
         };
         running.wal.drive_prepare();
-        if let Some(task) = running.wal.begin_write() {
+        let (write, sync) = (running.wal.begin_write(), running.wal.begin_sync());
+        if let Some(task) = write {
             let after = US + replica.rng.exponential(self.plan.write_mean);
-            let dies = match &mut replica.dies {
-                Some((Moment::Writing(0), power, down)) => Some((*power, *down)),
-                Some((Moment::Writing(left), ..)) => {
-                    *left -= 1;
-                    None
-                }
+            let dies = replica.dies_in(after, |when| match when {
+                Moment::Writing(left) => Some(left),
                 _ => None,
-            };
-            if let Some((power, down)) = dies {
-                let within = now + replica.rng.below(after);
-                self.queue.push(
-                    within,
-                    Happening::Die {
-                        at,
-                        life,
-                        power,
-                        down,
-                    },
-                );
+            });
+            if let Some((within, power, down)) = dies {
+                let die = Happening::Die {
+                    at,
+                    life,
+                    power,
+                    down,
+                };
+                self.queue.push(now + within, die);
             }
             let sync = None;
             self.queue.push(
@@ -52,33 +46,27 @@ impl World {
                 },
             );
         }
-        if let Some(task) = running.wal.begin_sync() {
+        if let Some(task) = sync {
+            let drawn = 5 * US + replica.rng.exponential(self.plan.sync_mean);
+            let after = replica.next_sync.take().unwrap_or(drawn);
+            let running = replica.running.as_mut().expect("seen above");
             running.syncs += 1;
             let sync = running.syncs;
             running.syncing = Some(sync);
-            let drawn = 5 * US + replica.rng.exponential(self.plan.sync_mean);
-            let after = replica.next_sync.take().unwrap_or(drawn);
-            let dies = match &mut replica.dies {
-                Some((Moment::Syncing(0), power, down)) => Some((*power, *down)),
-                Some((Moment::Syncing(left), ..)) => {
-                    *left -= 1;
-                    None
-                }
-                _ => None,
-            };
-            if let Some((power, down)) = dies {
-                let within = now + replica.rng.below(after);
-                self.queue.push(
-                    within,
-                    Happening::Die {
-                        at,
-                        life,
-                        power,
-                        down,
-                    },
-                );
-            }
             running.sync_ends = now + after;
+            let dies = replica.dies_in(after, |when| match when {
+                Moment::Syncing(left) => Some(left),
+                _ => None,
+            });
+            if let Some((within, power, down)) = dies {
+                let die = Happening::Die {
+                    at,
+                    life,
+                    power,
+                    down,
+                };
+                self.queue.push(now + within, die);
+            }
             let done = Happening::Disk {
                 at,
                 life,
