@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use paxlog_paxos::Slot;
 
 use crate::check::{Violation, check};
+use crate::clients::Whole;
 use crate::coverage::Coverage;
-use crate::history::{History, Settled, Stored};
+use crate::history::{History, Settled};
 use crate::invariants::Broken;
 use crate::plan::{Ending, MS, Plan, SECOND};
 use crate::trace::{Detail, Trace};
@@ -297,21 +298,26 @@ fn the_last_majority(world: &mut World, away: &[u16]) -> Result<(), Broken> {
 fn settle(world: &mut World) -> History {
     let clients = &mut world.clients;
     for (log, name) in clients.logs.clone().into_iter().enumerate() {
-        let copies: Vec<(usize, &(Vec<Stored>, u64))> = clients
+        let copies: Vec<(usize, &Whole)> = clients
             .settled
             .iter()
             .filter(|((of, _), _)| *of == log)
             .map(|((_, replica), copy)| (*replica, copy))
             .collect();
-        let Some((_, (records, tail))) = copies.first() else {
+        let Some((_, first)) = copies.first() else {
             continue;
         };
+        let held = |copy: &Whole| match copy {
+            Whole::Absent => (Vec::new(), 0),
+            Whole::Read(records, tail) => (records.clone(), *tail),
+        };
+        let (records, tail) = held(first);
         let mut settled = Settled::whole(name.as_str(), records.clone());
-        settled.trim_point = records.first().map_or(*tail, |first| first.offset);
-        settled.tail = *tail;
-        settled.sealed = Some(true);
-        for (replica, (records, _)) in &copies {
-            settled.add_replica(*replica as u64 + 1, records.clone());
+        settled.trim_point = records.first().map_or(tail, |first| first.offset);
+        settled.tail = tail;
+        settled.sealed = matches!(first, Whole::Read(..)).then_some(true);
+        for (replica, copy) in &copies {
+            settled.add_replica(*replica as u64 + 1, held(copy).0);
         }
         clients.recorder.settle(settled);
     }

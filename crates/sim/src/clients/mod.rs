@@ -117,6 +117,15 @@ struct Client {
     gone: bool,
 }
 
+/// A log as one replica has it, when all is over.
+#[derive(Debug)]
+pub(crate) enum Whole {
+    /// Nobody ever made it.
+    Absent,
+    /// What is in it, and its tail.
+    Read(Vec<Stored>, u64),
+}
+
 /// All of them.
 pub(crate) struct Clients {
     rng: Rng,
@@ -136,7 +145,7 @@ pub(crate) struct Clients {
     /// No new calls.
     pub(crate) quiet: bool,
     /// What settling reads gave: (log, replica) → records, trim point and tail.
-    pub(crate) settled: BTreeMap<(usize, usize), (Vec<Stored>, u64)>,
+    pub(crate) settled: BTreeMap<(usize, usize), Whole>,
 }
 
 impl Clients {

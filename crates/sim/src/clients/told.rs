@@ -158,7 +158,8 @@ impl World {
                             so_far.tail = (at_the_tail && !in_a_gap).then_some(tail);
                             if let Some(key) = for_settling {
                                 let (log, replica) = (*key >> 8, *key & 0xff);
-                                settled.insert((log, replica), (so_far.records.clone(), tail));
+                                let read = Whole::Read(so_far.records.clone(), tail);
+                                settled.insert((log, replica), read);
                             }
                             recorder.end(
                                 now,
@@ -169,6 +170,12 @@ impl World {
                         ReadOutput::Failed(error) => {
                             *over = true;
                             self.coverage.error(error.code);
+                            if let Some(key) = for_settling
+                                && error.code == Code::NotFound
+                            {
+                                let (log, replica) = (*key >> 8, *key & 0xff);
+                                settled.insert((log, replica), Whole::Absent);
+                            }
                             let mut reply = std::mem::take(so_far);
                             let outcome = if reply.records.is_empty() && reply.gaps.is_empty() {
                                 Outcome::NotApplied {
