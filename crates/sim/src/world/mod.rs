@@ -24,6 +24,9 @@ use crate::replica::Replica;
 use crate::rng::{Draw, stream};
 use crate::trace::Trace;
 
+/// The longest runs have about a tenth of this.
+const EVENTS_MAX: u64 = 10_000_000;
+
 /// What may happen next.
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -191,6 +194,12 @@ impl World {
         self.trace.mix(at);
         self.happen(happening);
         self.bury();
+        if self.events > EVENTS_MAX {
+            self.check(Err(Broken {
+                rule: "a run comes to its end",
+                what: format!("{EVENTS_MAX} events are too many: something goes round in a circle"),
+            }));
+        }
         match self.broken.take() {
             Some(broken) => Err(broken),
             None => Ok(()),
