@@ -158,10 +158,14 @@ fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {
     while at < plan.faults_until && !kinds.is_empty() {
         let kind = kinds[rng.below(kinds.len() as u64) as usize];
         if let Some(what) = what(plan, kind, power, rng) {
+            // A disk that is lost while the group forms is another matter than one that is lost later.
+            let early = matches!(what, What::Wipe { .. }) && rng.chance(40);
+            let at = if early { MS + rng.below(200 * MS) } else { at };
             faults.push(Fault { at, what });
         }
         at += MS + rng.exponential(mean);
     }
+    faults.sort_by_key(|fault| fault.at);
     faults
 }
 
@@ -329,12 +333,18 @@ fn ending(plan: &Plan, rng: &mut Rng) -> Ending {
             away: ids.split_off(majority),
         },
         _ => {
-            ids.truncate(majority);
+            let outside = ids.split_off(majority);
             let hub = ids.remove(0);
+            // Who is outside hears nobody, but is heard; or anything.
+            let deaf = rng.chance(30);
+            let also_cut = pairs(plan.replicas).filter(|(from, to)| match deaf {
+                true => outside.contains(to) && !outside.contains(from),
+                false => rng.half(),
+            });
             Ending::Core {
                 hub,
+                also_cut: also_cut.collect(),
                 others: ids,
-                also_cut: pairs(plan.replicas).filter(|_| rng.half()).collect(),
             }
         }
     }

@@ -18,6 +18,9 @@ use crate::replica::GROUP;
 /// The mean time between two looks.
 const EVERY: u64 = 3 * SECOND;
 
+/// Of so many times that something became durable, a clone is looked at once.
+const LOOKS_AT_ONE_IN: u64 = 256;
+
 /// What a recovered clone holds.
 struct Recovered {
     id: u16,
@@ -54,7 +57,8 @@ impl World {
         }
         let mut clones = Vec::new();
         for at in sound {
-            let checked = self.recover_clone(at).and_then(|clone| {
+            let worst = self.invariants.rng.half();
+            let checked = self.recover_clone(at, worst).and_then(|clone| {
                 self.honours(at, &clone)?;
                 clones.push(clone);
                 Ok(())
@@ -68,9 +72,20 @@ impl World {
         }
     }
 
-    fn recover_clone(&mut self, at: usize) -> Result<Recovered, Broken> {
+    /// Now and then, right after a core was told that something is durable: what was not synced is not there.
+    pub(crate) fn look_at_what_was_told(&mut self, at: usize) {
         let replica = &self.replicas[at];
-        let worst = self.invariants.rng.half();
+        if replica.damaged || replica.out || self.invariants.rng.below(LOOKS_AT_ONE_IN) > 0 {
+            return;
+        }
+        let checked = self
+            .recover_clone(at, true)
+            .and_then(|clone| self.honours(at, &clone));
+        self.check(checked);
+    }
+
+    fn recover_clone(&mut self, at: usize, worst: bool) -> Result<Recovered, Broken> {
+        let replica = &self.replicas[at];
         let seed = self.invariants.rng.next_u64();
         let disk = match worst {
             true => replica.disk.worst_power_cut(),

@@ -143,6 +143,7 @@ impl World {
             self.check(checked);
         }
         if moved {
+            self.look_at_what_was_told(at);
             self.input(at, Event::Durable(durable));
         }
         if full != was.0 {

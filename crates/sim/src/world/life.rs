@@ -1,7 +1,7 @@
 //! A replica's life: it starts, votes that an earlier life left count, and it stops.
 
 use paxlog_node::FoundSegment;
-use paxlog_paxos::{Incarnation, Standing};
+use paxlog_paxos::{Ballot, Incarnation, Standing};
 
 use super::*;
 use crate::clock::Clock;
@@ -28,6 +28,7 @@ impl World {
         }
         match self.replicas[at].start(&self.plan, clock, now, seed) {
             Ok(found) => {
+                self.votes_are_kept(at, &found.segments);
                 self.count_found_votes(at, &found.segments);
                 self.promise_is_kept(at);
                 if !found.damaged.is_empty() {
@@ -94,6 +95,42 @@ impl World {
             self.replicas[at].tell(header.slot, header.ballot, value);
             let checked = self.invariants.vote(who, header.slot, header.ballot, value);
             self.check(checked);
+        }
+    }
+
+    /// What was accepted, and told to be durable, is there; or the replica says that it does not know any more.
+    fn votes_are_kept(&mut self, at: usize, segments: &[FoundSegment]) {
+        let replica = &self.replicas[at];
+        let Some(running) = &replica.running else {
+            return;
+        };
+        let paxos = running.node.paxos();
+        if paxos.standing() != Standing::Voter {
+            return;
+        }
+        let mut held: BTreeMap<Slot, Ballot> = BTreeMap::new();
+        for frame in segments.iter().flat_map(|segment| &segment.frames) {
+            let newest = held.entry(frame.header.slot).or_insert(frame.header.ballot);
+            *newest = frame.header.ballot.max(*newest);
+        }
+        let unknown = |slot: Slot| {
+            let mut lost = paxos.unknown_slots().iter();
+            lost.any(|lost| lost.slots.contains(&slot))
+        };
+        let forgotten = replica.told.range(paxos.chosen_prefix()..).find(|told| {
+            let (&slot, &(ballot, _)) = *told;
+            held.get(&slot).is_none_or(|&newest| newest < ballot) && !unknown(slot)
+        });
+        if let Some((slot, (ballot, _))) = forgotten {
+            let what = format!(
+                "replica {} had accepted slot {slot} in {ballot}, and after a restart it neither holds it nor says \
+                 that it is unknown",
+                replica.id
+            );
+            self.check(Err(Broken {
+                rule: "durable votes",
+                what,
+            }));
         }
     }
 
