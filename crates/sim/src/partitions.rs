@@ -34,6 +34,8 @@ pub struct Partition {
 pub struct Outcome {
     /// Whether an append that began after the cut was acknowledged before it was mended.
     pub served: bool,
+    /// Whether a client that had appends under way when it came was served again soon.
+    pub resumed: bool,
     /// How often somebody else began to lead while it lasted.
     pub changes: usize,
     /// Who led last, while it lasted.
@@ -46,6 +48,8 @@ pub struct Outcome {
 const SETTLES: u64 = 300 * MS;
 /// A group that can serve does so within this.
 const SERVES: u64 = 3 * SECOND;
+/// A client whose leader is cut off is told so, and finds the new one, within this: sooner than it would lose patience.
+const RESUMES: u64 = 2 * SECOND;
 /// After it serves it is watched for so long: the leader stays.
 const WATCHED: u64 = 2 * SECOND;
 
@@ -113,21 +117,21 @@ impl Partition {
     pub fn play(&self, detail: Detail) -> Outcome {
         let mut plan = Plan::quiet(self.seed, self.replicas);
         plan.clients = 1;
-        let mut seen = (false, 0, 0);
+        let mut seen = Seen::default();
         let report = play_out(plan, detail, |world| {
             seen = self.course(world)?;
             finish(world)
         });
-        let (served, changes, leader) = seen;
         Outcome {
-            served,
-            changes,
-            leader,
+            served: seen.served,
+            resumed: seen.resumed,
+            changes: seen.changes,
+            leader: seen.leader,
             report,
         }
     }
 
-    fn course(&self, world: &mut World) -> Result<(bool, usize, u16), Broken> {
+    fn course(&self, world: &mut World) -> Result<Seen, Broken> {
         let index = |id: u16| usize::from(id) - 1;
         let indices = |cut: &BTreeSet<(u16, u16)>| -> BTreeSet<(usize, usize)> {
             cut.iter().map(|&(a, b)| (index(a), index(b))).collect()
@@ -180,12 +184,16 @@ impl Partition {
         let led_before = world.leaders.len();
         let began = world.now;
         world.run_until(began + SETTLES)?;
+        // Who was there before: nothing of the old leader's can have come later than this.
+        let before = world.clients.acknowledged_of(0);
         let probe = world.add_probe();
         let until = match self.can_serve() {
             true => began + SERVES,
             false => began + WATCHED,
         };
         let served = world.run_while(until, |world| world.clients.acknowledged_of(probe) == 0)?;
+        let soon = began + RESUMES;
+        let resumed = world.run_while(soon, |world| world.clients.acknowledged_of(0) == before)?;
         world.run_until(world.now + WATCHED)?;
         let mut who: Vec<usize> = world.leaders[led_before - 1..]
             .iter()
@@ -195,8 +203,22 @@ impl Partition {
         let changes = who.len() - 1;
         let leader = world.leaders.last().map_or(0, |(_, at)| *at as u16 + 1);
         world.heal();
-        Ok((served, changes, leader))
+        Ok(Seen {
+            served,
+            resumed,
+            changes,
+            leader,
+        })
     }
+}
+
+/// What was seen while it lasted: see [`Outcome`].
+#[derive(Default)]
+struct Seen {
+    served: bool,
+    resumed: bool,
+    changes: usize,
+    leader: u16,
 }
 
 fn fails<T>(rule: &'static str, world: &World) -> Result<T, Broken> {

@@ -24,6 +24,7 @@ fn serves(partition: &Partition, changes_max: usize) -> Vec<Outcome> {
             let trace = || outcome.report.trace.join("\n");
             assert_eq!(outcome.report.failure, None, "{}", trace());
             assert!(outcome.served, "{partition:?}\n{}", trace());
+            assert!(outcome.resumed, "{partition:?}\n{}", trace());
             assert!(
                 outcome.changes <= changes_max,
                 "{} changes of leaders: {partition:?}\n{}",
