@@ -77,6 +77,10 @@ fn every_verb_has_help_and_wrong_flags_are_2() {
         "certs issue",
         "wal verify /nonexistent",
         "bench append --inflight none",
+        "sim",
+        "sim --seed none",
+        "sim --seeds 5..5",
+        "sim --seed 1 --plan x",
     ] {
         let words = || wrong.split_whitespace();
         paxlog(words()).run().code(2);

@@ -9,6 +9,7 @@
 //! | `failover` | how long appends pause when the leader is killed |
 //! | `wiped` | a replica that lost its directory does not vote |
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
+//! | `simulator` | `paxlog sim`: runs from seeds and plans, shrinking, what is refused |
 //! | `cli` | exit codes, results, errors in text and JSON |
 //! | `observe` | metrics, health and status; the dashboards' queries |
 //!
@@ -22,6 +23,7 @@ mod kills;
 mod majority;
 mod observe;
 mod roundtrip;
+mod simulator;
 mod support;
 mod tail;
 mod wiped;

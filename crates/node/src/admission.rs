@@ -8,7 +8,7 @@ use bytes::Bytes;
 use paxlog_log::{
     Body, Command, LogId, LogName, Offset, Origin, Outcome, ProducerId, ProducerName,
 };
-use paxlog_paxos::{ProposeError, Role, Value};
+use paxlog_paxos::{ProposeError, Role, Slot, Value};
 use paxlog_wire::client::{CommandBody, CommandReply, CommandRequest};
 use paxlog_wire::{Code, WireError, batch};
 
@@ -360,13 +360,24 @@ impl Node {
         self.next_sweep = now.mono + SWEEP_NS;
         self.refuse_expired(now, fx);
         // What was queued just before the majority was lost: known not to be applied, and told in time.
-        if !self.commands.queue_is_empty()
-            && matches!(self.paxos.role(), Role::Leader { .. })
-            && !self.paxos.quorum_is_reached()
-        {
+        let cut_off =
+            matches!(self.paxos.role(), Role::Leader { .. }) && !self.paxos.quorum_is_reached();
+        if cut_off && !self.commands.queue_is_empty() {
             let queued = self.commands.drain_queue();
             for waiting in queued {
                 self.refuse(waiting, self.no_majority(), fx);
+            }
+        }
+        // What is under way may never end here: the others may have a leader whom this replica is the last to hear
+        // of. Sent again under the same sequence there, it is applied once.
+        if cut_off {
+            for waiting in self.commands.take_unknown(Slot::ZERO) {
+                let error = WireError::new(
+                    Code::OutcomeUnknown,
+                    "the leader lost its majority while this was under way: send it again under the same sequence to \
+                     learn what became of it",
+                );
+                self.refuse(waiting, error, fx);
             }
         }
         for waiting in self.commands.take_expired_proposed(now.mono) {

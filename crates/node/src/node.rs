@@ -412,8 +412,8 @@ impl Node {
         )
     }
 
-    /// The highest ballot that this replica promised.
-    pub fn ballot(&self) -> Ballot {
-        self.paxos.ballot()
+    /// A look at Paxos: the getters that cost nothing.
+    pub fn paxos(&self) -> &Paxos {
+        &self.paxos
     }
 }

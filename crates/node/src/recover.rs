@@ -6,7 +6,7 @@
 //! may have touched is handed to Paxos as *unknown*, and a hole that damage
 //! does not explain is an error, never skipped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -30,8 +30,10 @@ use crate::slots::{Entry, SlotMap};
 pub struct Found {
     /// Nothing was ever written here.
     pub blank: bool,
-    /// Every valid STATE payload, oldest first.
+    /// Every valid STATE payload, oldest first, also those beyond the end of the log.
     pub states: Vec<Bytes>,
+    /// The newest that the log holds, and repeats.
+    pub state: Option<Bytes>,
     /// The readable checkpoint files, newest first.
     pub checkpoints: Vec<Bytes>,
     /// The segments, in order.
@@ -57,7 +59,7 @@ pub struct FoundSegment {
     /// below the checkpoint is known nowhere else.
     pub annotation_lost: bool,
     /// Its accepted slots' frames in order; may be left empty where there is an
-    /// annotation.
+    /// annotation and nothing is damaged.
     pub frames: Vec<FoundFrame>,
 }
 
@@ -138,8 +140,18 @@ impl Node {
             .filter(|(g, _)| *g == group)
         {
             promised = promised.max(state.promised);
-            chosen_prefix = chosen_prefix.max(state.chosen_prefix);
             formed = state.formed.or(formed);
+        }
+        let newest = found
+            .state
+            .as_deref()
+            .and_then(durable::decode)
+            .filter(|(g, _)| *g == group)
+            .map(|(_, state)| state);
+        // Never that of a STATE beyond the end of the log: a promise from there only asks more of this replica, but
+        // the values that its prefix vouches for were dropped with it.
+        if let Some(state) = &newest {
+            chosen_prefix = chosen_prefix.max(state.chosen_prefix);
         }
 
         let mut slots = SlotMap::default();
@@ -174,18 +186,25 @@ impl Node {
                         index.push_cold(segment.number, log, start, end);
                     }
                 }
+                let checksums: BTreeMap<u64, u32> = segment
+                    .frames
+                    .iter()
+                    .map(|frame| (frame.lsn, frame.header.checksum))
+                    .collect();
                 for row in idx.slots() {
                     let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
                     if damaged.contains(&lsn) {
                         continue;
                     }
                     push_run(&mut runs, row.slot.0);
+                    // Not in the file. It is compared only beyond a hole that damage made, and then the frames
+                    // were read.
+                    let checksum = checksums.get(&lsn).copied().unwrap_or(0);
                     accepted.push(AcceptedEntry {
                         slot: row.slot,
                         ballot: row.ballot,
                         len: row.len,
-                        // Not in the file: an annotated slot is chosen, and nobody compares it any more.
-                        checksum: 0,
+                        checksum,
                     });
                     promised = promised.max(row.ballot);
                     if row.slot >= checkpoint.slot {
@@ -195,7 +214,7 @@ impl Node {
                                 ballot: row.ballot,
                                 lsn,
                                 len: row.len,
-                                checksum: 0,
+                                checksum,
                             },
                         );
                     }
@@ -242,10 +261,14 @@ impl Node {
         }
 
         let unknown = unknown_slots(&found.damaged, &slots, &prefixes, checkpoint.slot);
+        let lasting = newest.map_or((Ballot::NONE, false), |state| {
+            (state.promised, state.formed.is_some())
+        });
         let recovered = Recovered {
             blank: found.blank,
             promised,
             formed,
+            lasting,
             chosen_prefix,
             chosen_below,
             accepted,
@@ -462,46 +485,77 @@ mod tests {
         );
     }
 
-    #[test]
-    fn checkpoints_that_cannot_be_read_are_not_taken_for_none() {
+    fn config() -> Config {
         let ids = vec![ReplicaId(1)];
         let paxos = paxlog_paxos::Config::new(
             paxlog_paxos::ClusterId(1),
-            paxlog_paxos::GroupId(0),
+            GROUP,
             ReplicaId(1),
             paxlog_paxos::Incarnation(1),
             ids,
             1,
         );
-        let config = Config {
+        Config {
             paxos,
             create_on_append: false,
             addresses: vec![],
             value_bytes_target: crate::VALUE_BYTES_TARGET,
+        }
+    }
+
+    const GROUP: paxlog_paxos::GroupId = paxlog_paxos::GroupId(0);
+
+    /// A segment that holds these slots, each an empty value.
+    fn segment(slots: impl IntoIterator<Item = u64>) -> FoundSegment {
+        let frame = |slot: u64| FoundFrame {
+            lsn: 5 << 32 | (4096 + slot * 256),
+            header: EntryHeader {
+                slot: Slot(slot),
+                ballot: Ballot::new(1, ReplicaId(1)),
+                len: 0,
+                checksum: 0,
+                chosen_prefix: Slot(0),
+                config: paxlog_paxos::ConfigNumber(0),
+            },
         };
-        // What was below slot 7 is retired: only a checkpoint has it.
-        let header = EntryHeader {
-            slot: Slot(7),
-            ballot: Ballot::new(1, ReplicaId(1)),
-            len: 0,
-            checksum: 0,
-            chosen_prefix: Slot(7),
-            config: paxlog_paxos::ConfigNumber(0),
+        FoundSegment {
+            number: 5,
+            annotation: None,
+            annotation_lost: false,
+            frames: slots.into_iter().map(frame).collect(),
+        }
+    }
+
+    #[test]
+    fn a_state_beyond_the_end_counts_for_its_promise_and_not_for_its_prefix() {
+        let state = |round, prefix| {
+            let state = paxlog_paxos::DurableState {
+                promised: Ballot::new(round, ReplicaId(1)),
+                formed: None,
+                chosen_prefix: Slot(prefix),
+            };
+            durable::encode(GROUP, &state)
         };
         let found = Found {
-            checkpoints: vec![Bytes::new()],
-            segments: vec![FoundSegment {
-                number: 5,
-                annotation: None,
-                annotation_lost: false,
-                frames: vec![FoundFrame {
-                    lsn: 5 << 32 | 4096,
-                    header,
-                }],
-            }],
+            states: vec![state(2, 1), state(3, 4)],
+            state: Some(state(2, 1)),
+            segments: vec![segment(0..3)],
             ..Found::default()
         };
-        let refused = Node::recover(config, found, Now { mono: 0, wall: 0 });
+        let node = Node::recover(config(), found, Now { mono: 0, wall: 0 }).unwrap();
+        assert_eq!(node.paxos().ballot(), Ballot::new(3, ReplicaId(1)));
+        assert_eq!(node.paxos().chosen_prefix(), Slot(1));
+    }
+
+    #[test]
+    fn checkpoints_that_cannot_be_read_are_not_taken_for_none() {
+        // What was below slot 7 is retired: only a checkpoint has it.
+        let found = Found {
+            checkpoints: vec![Bytes::new()],
+            segments: vec![segment([7])],
+            ..Found::default()
+        };
+        let refused = Node::recover(config(), found, Now { mono: 0, wall: 0 });
         assert!(matches!(
             refused,
             Err(RecoverError::NoCheckpoint { from: Slot(7), .. })

@@ -106,9 +106,8 @@ pub(crate) enum Command {
     /// Look into a replica's write-ahead log, offline; never changes a file.
     #[command(subcommand)]
     Wal(wal::WalCommand),
-    /// Judge recorded histories.
-    #[command(subcommand)]
-    Sim(sim::SimCommand),
+    /// Run simulated clusters under faults, and judge histories.
+    Sim(sim::SimArgs),
     /// Measure a cluster, and what nobody can beat on this machine.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -159,6 +158,11 @@ mod tests {
             "certs issue --dir certs --client me",
             "wal verify data",
             "wal dump data",
+            "sim --seed 138 --messages",
+            "sim --seed 138 --shrink --runs-max 100 --save-plan plan.json",
+            "sim --plan plan.json --history history.jsonl --output json",
+            "sim --seeds 1..101 --jobs 2 --twice --covered",
+            "sim check history.jsonl",
             "bench append --payload 1024 --inflight 256 --clients 4 --secs 8 --coalesce off",
             "bench tail --secs 8",
             "bench floor --dir data",
@@ -177,6 +181,11 @@ mod tests {
             "append notes --as pages",
             "trim notes x",
             "tail notes --from first -n 3",
+            "sim",
+            "sim --seed 1 --seeds 1..2",
+            "sim --seeds 2..2",
+            "sim --seed 1 --jobs 2",
+            "sim --seeds 1..3 --shrink",
             "frobnicate",
         ] {
             let error = Cli::try_parse_from(["paxlog"].into_iter().chain(line.split(' ')))

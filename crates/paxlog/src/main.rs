@@ -61,6 +61,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(_) => "info",
         // Links come and go together with this process; that is no news.
         Command::Dev(_) => "warn,paxlog_quic=error",
+        // What goes wrong in a simulated cluster is meant to.
+        Command::Sim(_) => "off",
         _ => "warn",
     };
     logging::start(global.log_format, filter)?;
@@ -79,7 +81,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Cluster(command) => wait_for(cluster::cluster(&global, command)),
         Command::Certs(command) => certs::certs(&global, command),
         Command::Wal(command) => wal::wal(&global, command),
-        Command::Sim(command) => sim::sim(&global, command),
+        Command::Sim(args) => sim::sim(&global, &args),
         Command::Bench(command) => wait_for(bench::bench(&global, command)),
     }
 }

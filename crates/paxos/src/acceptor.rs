@@ -68,6 +68,8 @@ pub(crate) struct Acceptor {
     promised: Ballot,
     promise_persist: PersistId,
     promised_durable: Ballot,
+    /// What recovery found is more than its log is sure to keep: see [`Recovered::lasting`].
+    state_is_behind: bool,
     formed: Option<Vec<Member>>,
     chosen_prefix: Slot,
     chosen_below: Slot,
@@ -85,6 +87,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn new(recovered: Recovered, cached_bytes_max: u64) -> Acceptor {
         let below = recovered.chosen_below;
+        let (lasting, listed) = recovered.lasting;
         let mut newest: BTreeMap<Slot, AcceptedEntry> = BTreeMap::new();
         let mut promised = recovered.promised;
         for entry in recovered.accepted {
@@ -114,7 +117,8 @@ impl Acceptor {
         let mut acceptor = Acceptor {
             promised,
             promise_persist: PersistId(0),
-            promised_durable: promised,
+            promised_durable: lasting.min(promised),
+            state_is_behind: lasting < promised || listed != recovered.formed.is_some(),
             formed: recovered.formed,
             chosen_prefix: below,
             chosen_below: below,
@@ -211,6 +215,7 @@ impl Acceptor {
     }
 
     fn persist_state(&mut self, out: &mut Outbox, fx: &mut Effects) -> PersistId {
+        self.state_is_behind = false;
         let id = out.persist(
             Persist::State(DurableState {
                 promised: self.promised,
@@ -221,6 +226,13 @@ impl Acceptor {
         );
         self.riding.push_back((id, self.chosen_prefix));
         id
+    }
+
+    /// Before the first event: what is believed after a recovery is made to last.
+    pub(crate) fn restate(&mut self, out: &mut Outbox, fx: &mut Effects) {
+        if self.state_is_behind {
+            self.promise_persist = self.persist_state(out, fx);
+        }
     }
 
     /// Raises the promise.

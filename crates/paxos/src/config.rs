@@ -72,6 +72,10 @@ pub struct Recovered {
     pub promised: Ballot,
     /// The newest STATE's list.
     pub formed: Option<Vec<Member>>,
+    /// The promise, and whether there is a list, in the STATE that a further opening is sure to find. Where this
+    /// is less than `promised` and `formed`, which were found in frames that may be dropped (a STATE beyond the
+    /// end of the log, a segment that is retired), a STATE is written before anything is said on their strength.
+    pub lasting: (Ballot, bool),
     /// The highest that any valid frame says.
     pub chosen_prefix: Slot,
     /// From the durable checkpoint.

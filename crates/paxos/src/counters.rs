@@ -35,6 +35,8 @@ pub struct Counters {
     pub rewound: u64,
     /// Hand-overs asked of others.
     pub handed_over: u64,
+    /// Hand-overs begun because nothing was acknowledged for long although a majority was reached.
+    pub stuck: u64,
     /// Hand-overs taken.
     pub took_over: u64,
     /// A follower's new life held less than it had acknowledged.

@@ -61,7 +61,9 @@ impl Paxos {
         self.known = known;
     }
 
-    /// Voters that are reached both ways, this one included, are a majority.
+    /// Voters that are reached both ways and whose disks are well, this one included, are a majority. Whoever
+    /// can't make anything durable does not help to choose: a leader that counts on it would stand in the way of
+    /// one that reaches others.
     pub(crate) fn reaches_quorum(&self, now: Nanos) -> bool {
         let Some(members) = &self.members else {
             return false;
@@ -69,7 +71,7 @@ impl Paxos {
         let reached = self
             .peers
             .saying(now)
-            .filter(|&(id, says)| says.voter && self.peers.both_ways(id, now));
+            .filter(|&(id, says)| says.voter && says.disk_well && self.peers.both_ways(id, now));
         usize::from(self.votes()) + reached.count() >= members.quorum()
     }
 

@@ -164,9 +164,26 @@ pub(crate) struct Leader {
     pub(crate) since: Nanos,
     /// When to tell the chosen index by a heartbeat, if no Accept carries it before.
     pub(crate) tell_at: Option<Nanos>,
+    /// What all have acknowledged and received, added up, and since when that is so.
+    moved: (u64, Nanos),
 }
 
 impl Leader {
+    /// Whether something has been under way for `patience` and no follower has taken any of it in; then it is
+    /// given as much time again.
+    pub(crate) fn is_stuck(&mut self, now: Nanos, patience: Nanos) -> bool {
+        let taken = |p: &Progress| p.acked.0.wrapping_add(p.received.0);
+        let sum = self.progress.values().map(taken).fold(0, u64::wrapping_add);
+        if sum != self.moved.0 || self.chosen == self.next {
+            self.moved = (sum, now);
+        }
+        let stuck = now.saturating_sub(self.moved.1) >= patience;
+        if stuck {
+            self.moved.1 = now;
+        }
+        stuck
+    }
+
     pub(crate) fn new(
         ballot: Ballot,
         first: Slot,
@@ -193,6 +210,7 @@ impl Leader {
             reads: Reads::default(),
             handing: None,
             tell_at: None,
+            moved: (0, now),
             since: now,
         }
     }

@@ -180,6 +180,7 @@ impl Paxos {
 
     /// A message came.
     pub fn handle_message(&mut self, now: Nanos, envelope: Envelope, fx: &mut Effects) {
+        self.acceptor.restate(&mut self.out, fx);
         let Envelope {
             cluster,
             group,
@@ -254,6 +255,7 @@ impl Paxos {
 
     /// Time went on. May be called at any time, also early.
     pub fn handle_tick(&mut self, now: Nanos, fx: &mut Effects) {
+        self.acceptor.restate(&mut self.out, fx);
         self.clock = now;
         if now >= self.next_round_at {
             self.next_round_at = now + self.config.heartbeat_ns;
@@ -324,6 +326,7 @@ impl Paxos {
 
     /// The answer to an [`Effect::ReadValue`](crate::Effect::ReadValue); `None`: it can't be read.
     pub fn handle_value(&mut self, now: Nanos, id: ReadId, value: Option<Value>, fx: &mut Effects) {
+        self.acceptor.restate(&mut self.out, fx);
         if let Some(purpose) = self.reading.remove(&id) {
             self.on_value(now, id, purpose, value, fx);
         }
@@ -332,6 +335,7 @@ impl Paxos {
 
     /// A link to a peer came or went.
     pub fn handle_link(&mut self, now: Nanos, peer: ReplicaId, event: LinkEvent, fx: &mut Effects) {
+        self.acceptor.restate(&mut self.out, fx);
         if !matches!(self.forming, Forming::Formed) || self.peers.get(peer).is_none() {
             return;
         }
@@ -363,6 +367,7 @@ impl Paxos {
 
     /// The own disk's health changed. A leader whose disk is not well says so at once, and hands over.
     pub fn handle_disk(&mut self, now: Nanos, health: DiskHealth, fx: &mut Effects) {
+        self.acceptor.restate(&mut self.out, fx);
         // A failed write or sync latches: nothing is believed until the log is opened anew.
         if self.disk == health || self.disk == DiskHealth::Failed {
             return;

@@ -470,7 +470,15 @@ impl Paxos {
             self.stand(now, fx);
             return;
         }
-        if !self.reaches_quorum {
+        // Heartbeats pass and accepts do not (one of two connections is down, or carries nothing large): others may
+        // reach a majority with both. As patient as with a disk.
+        let patience = 50 * self.config.heartbeat_ns + 8 * self.peers.slack_ns();
+        let stuck = match &mut self.post {
+            Post::Leader(leader) => leader.is_stuck(now, patience),
+            _ => false,
+        };
+        self.counters.stuck += u64::from(stuck && self.reaches_quorum);
+        if !self.reaches_quorum || stuck {
             self.begin_handing(now, fx);
         }
         self.go_on_handing(now, fx);

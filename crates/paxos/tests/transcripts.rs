@@ -116,6 +116,7 @@ impl Cluster {
         let mut recovered = Recovered {
             blank,
             formed: (!blank).then(|| (1..=count).map(member).collect()),
+            lasting: (paxlog_paxos::Ballot::NONE, !blank),
             ..Recovered::default()
         };
         for frame in &r.frames {
@@ -136,6 +137,7 @@ impl Cluster {
                     });
                 }
                 Persist::State(state) => {
+                    recovered.lasting = (state.promised, true);
                     recovered.promised = recovered.promised.max(state.promised);
                     recovered.chosen_prefix = recovered.chosen_prefix.max(state.chosen_prefix);
                 }

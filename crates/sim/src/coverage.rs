@@ -3,23 +3,112 @@
 use std::collections::BTreeMap;
 
 use paxlog_paxos::Counters;
+use paxlog_wire::Code;
 
 /// Situations by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    reached: BTreeMap<String, u64>,
+    reached: BTreeMap<&'static str, u64>,
 }
 
+/// What many seeds together must reach: one that is not is a hole in what they show.
+pub const SITUATIONS: &[&str] = &[
+    "a damaged directory was refused",
+    "a group could not be formed",
+    "a leader serves",
+    "a leader whose accepts were stuck handed over",
+    "a leader stepped down",
+    "a promise may be lost",
+    "a seal was asked for again",
+    "a tail skipped what was trimmed",
+    "accepts out of order",
+    "an append was resent and was there",
+    "answered an accept below its checkpoint",
+    "asked to take over",
+    "checkpoint written",
+    "clones were recovered",
+    "crash between effects",
+    "crash in a change of the disk",
+    "crash while it opens",
+    "decided despite an unknown slot",
+    "disk failed",
+    "disk full",
+    "disk stalled",
+    "Corrupt",
+    "DeadlineExceeded",
+    "DiskFull",
+    "Electing",
+    "NotFound",
+    "NotLeader",
+    "OutcomeUnknown",
+    "Sealed",
+    "Trimmed",
+    "Unavailable",
+    "fault: all crash",
+    "fault: any graph",
+    "fault: broken link",
+    "fault: client dies",
+    "fault: client's streams break",
+    "fault: clock step",
+    "fault: clog",
+    "fault: crash",
+    "fault: crash between effects",
+    "fault: crash in a change of the disk",
+    "fault: crash in a sync",
+    "fault: crash in a write",
+    "fault: failed sync",
+    "fault: flapping",
+    "fault: flipped bit",
+    "fault: full disk",
+    "fault: halves",
+    "fault: hand-over",
+    "fault: isolate",
+    "fault: lost disk",
+    "fault: lost write",
+    "fault: misdirected write",
+    "fault: one way",
+    "fault: pause",
+    "fault: read error",
+    "fault: rolling restart",
+    "fault: slow link",
+    "fault: stalled sync",
+    "fault: star",
+    "fault: zeroed sector",
+    "fed a follower from the log",
+    "fetched a chosen value",
+    "fetched a value for a takeover",
+    "gave a chosen value",
+    "handed over",
+    "idx file written",
+    "no room to start",
+    "only a core is well",
+    "only a majority came back",
+    "opened with damage",
+    "power cut",
+    "prepared again",
+    "process crash",
+    "promised an unknown slot",
+    "segments retired",
+    "sent a follower again what had not come",
+    "start",
+    "stopped, and showed nothing wrong",
+    "took over a value",
+    "took over with a hole",
+    "waited because of an unknown slot",
+];
+
 impl Coverage {
-    pub(crate) fn hit(&mut self, situation: &str) {
+    pub(crate) fn hit(&mut self, situation: &'static str) {
         self.add(situation, 1);
     }
 
-    pub(crate) fn add(&mut self, situation: &str, times: u64) {
-        match self.reached.get_mut(situation) {
-            Some(count) => *count += times,
-            None => drop(self.reached.insert(situation.to_owned(), times)),
-        }
+    pub(crate) fn add(&mut self, situation: &'static str, times: u64) {
+        *self.reached.entry(situation).or_default() += times;
+    }
+
+    /// A client was told of an error.
+    pub(crate) fn error(&mut self, code: Code) {
+        self.hit(code.name());
     }
 
     /// What the machine of Paxos counted over a life.
@@ -42,6 +131,17 @@ impl Coverage {
             ("accepts out of order", counters.out_of_order),
             ("a leader stepped down", counters.stepped_down),
             ("prepared again", counters.prepared_again),
+            ("gave a chosen value", counters.chosen_served),
+            (
+                "answered an accept below its checkpoint",
+                counters.below_chosen,
+            ),
+            ("sent a follower again what had not come", counters.rewound),
+            ("asked to take over", counters.took_over),
+            (
+                "a leader whose accepts were stuck handed over",
+                counters.stuck,
+            ),
         ] {
             if count > 0 {
                 self.add(name, count);
@@ -58,8 +158,14 @@ impl Coverage {
 
     /// In the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.reached
+        self.reached.iter().map(|(name, count)| (*name, *count))
+    }
+
+    /// Those of [`SITUATIONS`] that were never reached.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        SITUATIONS
             .iter()
-            .map(|(name, count)| (name.as_str(), *count))
+            .filter(|name| !self.reached.contains_key(*name))
+            .copied()
     }
 }

@@ -14,6 +14,9 @@ use paxlog_wire::client::{
 };
 use paxlog_wire::{Flags, Frame, FrameDecoder, FrameEncoder, FrameLimits, Kind, Message};
 
+/// The most batches named in one frame.
+const BATCHES_MAX: usize = 32;
+
 /// The streams that are open at one replica, by their number in the run.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
@@ -129,18 +132,20 @@ impl Desk {
                        say: &mut dyn FnMut(ReadEvent, TailEvent, &[Bytes]),
                        events: &mut Vec<Event>| {
             let mut sent = 0;
-            for (batch, part) in read {
-                sent += part.len() as u64;
-                let metas = vec![BatchMeta {
+            for together in read.chunks(BATCHES_MAX) {
+                let meta = |(batch, _): &ReadBatch| BatchMeta {
                     start: batch.start.0,
                     records: batch.records,
                     bytes: batch.place.len,
                     timestamp: batch.timestamp.0,
-                }];
+                };
+                let metas: Vec<BatchMeta> = together.iter().map(meta).collect();
+                let parts: Vec<Bytes> = together.iter().map(|(_, part)| part.clone()).collect();
+                sent += parts.iter().map(|part| part.len() as u64).sum::<u64>();
                 say(
                     ReadEvent::Records(metas.clone()),
                     TailEvent::Records(metas),
-                    &[part],
+                    &parts,
                 );
             }
             if is_read {

@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 
 use paxlog_paxos::{Ballot, Incarnation, Member, Message, Slot};
+use paxlog_wal::sim::Rng;
+
+use crate::rng::stream;
 
 /// What makes two values the same: their length and checksum. Payloads are unique, so it is enough.
 pub(crate) type ValueId = (u32, u32);
@@ -30,19 +33,48 @@ fn broken<T>(rule: &'static str, what: String) -> Result<T, Broken> {
 }
 
 /// What was seen so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Invariants {
+    /// When, and at what, to look.
+    pub(crate) rng: Rng,
     /// The first formed list that became durable.
     members: Option<Vec<Member>>,
     proposed: BTreeMap<(Slot, Ballot), ValueId>,
+    /// The slot from which a ballot's leader proposes.
+    firsts: BTreeMap<Ballot, Slot>,
     votes: BTreeMap<(Slot, Ballot), Vec<Incarnation>>,
     /// By slot: the ballot in which it was first chosen, and the value.
     chosen: BTreeMap<Slot, (Ballot, ValueId)>,
+    /// Every slot below is in `chosen`.
+    chosen_to: Slot,
     /// By the number of applied slots: the state's digest, and who had it.
     states: BTreeMap<Slot, (u64, u16)>,
 }
 
 impl Invariants {
+    pub(crate) fn new(seed: u64) -> Invariants {
+        Invariants {
+            rng: stream(seed, "invariants", 0),
+            members: None,
+            proposed: BTreeMap::new(),
+            firsts: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            chosen: BTreeMap::new(),
+            chosen_to: Slot::ZERO,
+            states: BTreeMap::new(),
+        }
+    }
+
+    /// Those with whom the group was formed; none before.
+    pub(crate) fn members(&self) -> &[Member] {
+        self.members.as_deref().unwrap_or_default()
+    }
+
+    /// What is chosen in a slot.
+    pub(crate) fn chosen_in(&self, slot: Slot) -> Option<ValueId> {
+        self.chosen.get(&slot).map(|(_, value)| *value)
+    }
+
     /// A list became durable.
     pub(crate) fn formed(&mut self, list: &[Member]) -> Result<(), Broken> {
         match &self.members {
@@ -116,6 +148,9 @@ impl Invariants {
             Some(_) => Ok(()),
             None => {
                 self.chosen.insert(slot, (ballot, value));
+                while self.chosen.contains_key(&self.chosen_to) {
+                    self.chosen_to = self.chosen_to.next();
+                }
                 Ok(())
             }
         }
@@ -123,12 +158,12 @@ impl Invariants {
 
     /// A replica says that every slot below is chosen.
     pub(crate) fn prefix(&self, who: u16, below: Slot) -> Result<(), Broken> {
-        let held = self.chosen.range(..below).count() as u64;
-        if held < below.0 {
+        if self.chosen_to < below {
             return broken(
                 "nothing chosen too early",
                 format!(
-                    "replica {who} says that {below} slots are chosen; {held} are, by durable votes"
+                    "replica {who} says that {below} slots are chosen; slot {} is not, by durable votes",
+                    self.chosen_to
                 ),
             );
         }
@@ -149,7 +184,7 @@ impl Invariants {
 
     /// A message leaves a replica whose promise of `promised` is durable.
     pub(crate) fn sent(
-        &self,
+        &mut self,
         from: u16,
         message: &Message,
         promised: Ballot,
@@ -157,7 +192,11 @@ impl Invariants {
         let ballot = match message {
             Message::Prepare(m) => m.ballot,
             Message::Promise(m) => m.ballot,
-            Message::Accept(m) => m.ballot,
+            Message::Accept(m) => {
+                let first = self.firsts.entry(m.ballot).or_insert(m.first);
+                *first = m.first.min(*first);
+                m.ballot
+            }
             Message::Accepted(m) => m.ballot,
             _ => return Ok(()),
         };
@@ -170,6 +209,34 @@ impl Invariants {
             );
         }
         Ok(())
+    }
+
+    /// A replica acknowledges a slot in a ballot, and `told` is what it was told of it. What is known to be
+    /// chosen may be there from another ballot, where the leader has dropped it.
+    pub(crate) fn acknowledges(
+        &self,
+        who: u16,
+        slot: Slot,
+        ballot: Ballot,
+        told: Option<(Ballot, ValueId)>,
+    ) -> Result<(), Broken> {
+        // The ballot is counted from its first slot on.
+        if self.firsts.get(&ballot).is_none_or(|&first| slot < first) {
+            return Ok(());
+        }
+        let chosen = self.chosen_in(slot);
+        match told {
+            Some((same, _)) if same == ballot => Ok(()),
+            Some((_, value)) if chosen == Some(value) => Ok(()),
+            // Too long ago to be remembered.
+            None if chosen.is_some() => Ok(()),
+            _ => broken(
+                "durable votes",
+                format!(
+                    "replica {who} acknowledges slot {slot} in {ballot}, and what is durable there is {told:?}"
+                ),
+            ),
+        }
     }
 
     /// Slots chosen so far.

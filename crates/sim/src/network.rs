@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paxlog_paxos::{Class, Envelope};
+use paxlog_wal::sim::Rng;
 use paxlog_wire::replica::{decode_envelope, encode_envelope};
 use paxlog_wire::{FrameDecoder, FrameLimits};
+
+use crate::plan::Over;
+use crate::rng::stream;
 
 /// A connection between two replicas: their indices (the lower first), and whether it is the one for accepts.
 pub(crate) type LinkId = (usize, usize, bool);
@@ -28,18 +32,56 @@ pub(crate) struct Link {
 }
 
 /// All of them, and what hinders them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Network {
+    /// A stream of randomness a direction.
+    rngs: BTreeMap<(usize, usize), Rng>,
     links: BTreeMap<LinkId, Link>,
     /// Directions that carry nothing, and since when.
     cut: BTreeMap<(usize, usize), u64>,
     /// Directions that hold back what they carry, and until when.
-    clogged: BTreeMap<(usize, usize), u64>,
+    clogged: BTreeMap<(usize, usize, bool), u64>,
+    /// How much longer messages of a replica take.
+    slow: BTreeMap<usize, u64>,
+    /// Directions that lose and repeat nothing any more.
+    well: BTreeSet<(usize, usize)>,
     /// When the last message of a stream arrives.
     last: BTreeMap<(usize, usize, Class), u64>,
 }
 
 impl Network {
+    pub(crate) fn new(seed: u64, replicas: usize) -> Network {
+        let pairs = (0..replicas).flat_map(|a| (0..replicas).map(move |b| (a, b)));
+        let rng = |(a, b)| ((a, b), stream(seed, "link", (a as u64) << 8 | b as u64));
+        Network {
+            rngs: pairs.map(rng).collect(),
+            links: BTreeMap::new(),
+            cut: BTreeMap::new(),
+            clogged: BTreeMap::new(),
+            slow: BTreeMap::new(),
+            well: BTreeSet::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn rng(&mut self, from: usize, to: usize) -> &mut Rng {
+        let rng = self.rngs.get_mut(&(from, to));
+        rng.expect("every two replicas of the run")
+    }
+
+    pub(crate) fn is_well(&self, from: usize, to: usize) -> bool {
+        self.well.contains(&(from, to))
+    }
+
+    /// These directions work from now on.
+    pub(crate) fn become_well(&mut self, directions: &BTreeSet<(usize, usize)>) {
+        self.uncut(directions);
+        self.clogged
+            .retain(|&(a, b, _), _| !directions.contains(&(a, b)));
+        self.slow.clear();
+        self.well.extend(directions);
+    }
+
     pub(crate) fn link(&mut self, a: usize, b: usize, accepts: bool) -> (LinkId, &mut Link) {
         let id = (a.min(b), a.max(b), accepts);
         (id, self.links.entry(id).or_default())
@@ -64,17 +106,39 @@ impl Network {
         self.cut.retain(|direction, _| !of.contains(direction));
     }
 
+    /// Connections with something on its way that takes longer than until then; it is forgotten.
+    pub(crate) fn stuck(&mut self, until: u64) -> BTreeSet<LinkId> {
+        let mut stuck = BTreeSet::new();
+        let well = &self.well;
+        self.last.retain(|&(a, b, class), &mut at| {
+            let late = at > until && well.contains(&(a, b));
+            if late {
+                stuck.insert((a.min(b), a.max(b), over_accepts(class)));
+            }
+            !late
+        });
+        stuck
+    }
+
     pub(crate) fn heal(&mut self) {
-        self.cut.clear();
-        self.clogged.clear();
+        let all: BTreeSet<(usize, usize)> = self.rngs.keys().copied().collect();
+        self.become_well(&all);
     }
 
     pub(crate) fn cuts(&self) -> BTreeSet<(usize, usize)> {
         self.cut.keys().copied().collect()
     }
 
-    pub(crate) fn clog(&mut self, from: usize, to: usize, until: u64) {
-        self.clogged.insert((from, to), until);
+    pub(crate) fn clog(&mut self, from: usize, to: usize, over: Option<Over>, until: u64) {
+        for one in [Over::Control, Over::Accepts] {
+            if over.is_none_or(|over| over == one) {
+                self.clogged.insert((from, to, one == Over::Accepts), until);
+            }
+        }
+    }
+
+    pub(crate) fn slow(&mut self, from: usize, extra: u64) {
+        self.slow.insert(from, extra);
     }
 
     /// When something sent now arrives that takes `delay` and keeps the order of its stream, if it does.
@@ -85,8 +149,9 @@ impl Network {
         (from, to, class): (usize, usize, Class),
         in_order: bool,
     ) -> u64 {
-        let clogged = self.clogged.get(&(from, to)).copied().unwrap_or(0);
-        let at = now.max(clogged) + delay;
+        let clogged = self.clogged.get(&(from, to, over_accepts(class)));
+        let slow = self.slow.get(&from).copied().unwrap_or(0);
+        let at = now.max(clogged.copied().unwrap_or(0)) + delay + slow;
         if !in_order {
             return at;
         }

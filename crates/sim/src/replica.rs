@@ -1,21 +1,25 @@
 //! One replica: its disk, and while it runs its core and its log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use paxlog_node::{Config, Effects, Found, FoundSegment, Node, RecoverError};
 use paxlog_paxos::{Ballot, ClusterId, GroupId, Incarnation, ReplicaId, Slot};
 use paxlog_store::OpenError;
-use paxlog_wal::sim::SimDisk;
+use paxlog_wal::sim::{Rng, SimDisk};
 use paxlog_wal::{Driver, Health, Identity, Options, Wal};
 
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::invariants::ValueId;
-use crate::plan::Plan;
+use crate::plan::{Moment, Plan};
+use crate::rng::stream;
 
 pub(crate) const CLUSTER: u128 = 0x5113;
 pub(crate) const GROUP: GroupId = GroupId(0);
+
+/// Accepted slots that are remembered as told durable, the newest.
+const TOLD_MAX: usize = 512;
 
 /// A directory's place in the cluster, whether somebody serves it or not.
 #[derive(Debug)]
@@ -24,19 +28,39 @@ pub(crate) struct Replica {
     pub(crate) incarnation: u128,
     pub(crate) disk: SimDisk,
     pub(crate) running: Option<Running>,
+    /// How long its disk takes, and what becomes of unsynced bytes.
+    pub(crate) rng: Rng,
     /// How often it was started: what an earlier life scheduled is void.
     pub(crate) life: u32,
     /// Its directory was lost, or may be as good as: nothing is asked of it any more.
     pub(crate) out: bool,
+    /// It does not start for now.
+    pub(crate) kept_down: bool,
+    /// Its directory does not open any more.
+    pub(crate) refused: bool,
     /// It may be damaged or lost.
     pub(crate) victim: bool,
+    /// It has the list with which the group was formed.
+    pub(crate) formed: bool,
+    /// It was damaged.
+    pub(crate) damaged: bool,
+    /// Its directory was lost.
+    pub(crate) wiped: bool,
     /// Until when it stands still.
     pub(crate) paused_until: u64,
-    /// Effects that it still carries out before it stops.
-    pub(crate) dies_in: Option<u64>,
+    /// At what it stops, whether the power goes then, and for how long it is down.
+    pub(crate) dies: Option<(Moment, bool, u64)>,
+    /// How long it is down when it stops by itself.
+    pub(crate) restarted_after: u64,
     /// Its next sync takes so long.
     pub(crate) next_sync: Option<u64>,
     pub(crate) wall_error: i64,
+    /// The highest ballot that was durable here, over all lives.
+    pub(crate) promised: Ballot,
+    /// The newest accepted slots that its cores were told to be durable, over all lives.
+    pub(crate) told: BTreeMap<Slot, (Ballot, ValueId)>,
+    /// A durable frame promises that everything below was synced.
+    pub(crate) covered: u64,
 }
 
 /// A life of a replica.
@@ -54,15 +78,27 @@ pub(crate) struct Running {
     /// The number of the sync under way.
     pub(crate) syncing: Option<u64>,
     pub(crate) syncs: u64,
-    /// Frames that are not durable yet, in order: position, and what they hold.
-    pub(crate) pending: VecDeque<(u64, Frame)>,
+    /// When it returns.
+    pub(crate) sync_ends: u64,
+    /// Frames that are not durable yet, in order.
+    pub(crate) pending: VecDeque<Pending>,
     /// The promise that is durable.
     pub(crate) promised: Ballot,
+    /// What it acknowledged last: the ballot, and up to which slot.
+    pub(crate) acknowledged: (Ballot, Slot),
     /// When the next tick is due, by true time.
     pub(crate) timer_at: u64,
     pub(crate) turn_due: bool,
-    pub(crate) handed_over: bool,
     pub(crate) prefix_seen: Slot,
+}
+
+/// A frame that is not durable yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) lsn: u64,
+    pub(crate) frame: Frame,
+    /// What was durable when it was appended: it promises that.
+    pub(crate) covers: u64,
 }
 
 /// What a frame of the log holds, as far as invariants go.
@@ -112,22 +148,76 @@ impl std::fmt::Display for NoStart {
 
 impl Replica {
     /// A formatted, blank directory.
-    pub(crate) fn new(id: u16, incarnation: u128, disk: SimDisk) -> Replica {
+    pub(crate) fn new(seed: u64, id: u16, incarnation: u128, disk: SimDisk) -> Replica {
         let replica = Replica {
             id,
             incarnation,
             disk,
             running: None,
+            rng: stream(seed, "replica", u64::from(id)),
             life: 0,
             out: false,
+            kept_down: false,
+            refused: false,
             victim: false,
+            formed: false,
+            damaged: false,
+            wiped: false,
             paused_until: 0,
-            dies_in: None,
+            dies: None,
+            restarted_after: 100 * crate::plan::MS,
             next_sync: None,
             wall_error: 0,
+            promised: Ballot::NONE,
+            told: BTreeMap::new(),
+            covered: 0,
         };
         paxlog_wal::format(&replica.disk, replica.identity()).expect("an empty disk");
         replica
+    }
+
+    /// Its directory is lost, and formatted anew: another incarnation, which has no vote.
+    pub(crate) fn lose_disk(&mut self) {
+        self.incarnation = u128::from(self.rng.next_u64()) | 1;
+        self.disk = SimDisk::new(self.rng.next_u64());
+        (self.out, self.wiped) = (true, true);
+        self.refused = false;
+        (self.promised, self.formed) = (Ballot::NONE, false);
+        self.told.clear();
+        self.covered = 0;
+        paxlog_wal::format(&self.disk, self.identity()).expect("an empty disk");
+    }
+
+    /// Its core was told that a slot is durable here, as accepted in a ballot.
+    pub(crate) fn tell(&mut self, slot: Slot, ballot: Ballot, value: ValueId) {
+        self.told.insert(slot, (ballot, value));
+        if self.told.len() > TOLD_MAX {
+            self.told.pop_first();
+        }
+    }
+
+    /// Work on the disk begins that takes so long: whether the replica stops before its end, and when, how and for
+    /// how long. `count` gives what is left to count, if it is such work at which it is to stop.
+    pub(crate) fn dies_in(
+        &mut self,
+        takes: u64,
+        count: impl FnOnce(&mut Moment) -> Option<&mut u64>,
+    ) -> Option<(u64, bool, u64)> {
+        let (when, power, down) = self.dies.as_mut()?;
+        let left = count(when)?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        Some((self.rng.below(takes), *power, *down))
+    }
+
+    pub(crate) fn options(&self, plan: &Plan) -> Options {
+        Options {
+            segment_bytes: plan.segment_bytes,
+            driver: Driver::Caller,
+            ..Options::new(self.identity())
+        }
     }
 
     fn identity(&self) -> Identity {
@@ -147,13 +237,8 @@ impl Replica {
         seed: u64,
     ) -> Result<Found, NoStart> {
         self.life += 1;
-        self.dies_in = None;
         self.next_sync = None;
-        let options = Options {
-            segment_bytes: plan.segment_bytes,
-            driver: Driver::Caller,
-            ..Options::new(self.identity())
-        };
+        let options = self.options(plan);
         let (wal, found) = paxlog_store::open(Arc::new(self.disk.clone()), options, GROUP)
             .map_err(NoStart::Open)?;
         let mut paxos = paxlog_paxos::Config::new(
@@ -178,8 +263,13 @@ impl Replica {
             segments: found.segments.iter().map(frames_of).collect(),
             ..Found::default()
         };
+        // What is found in frames that may be dropped does not count before it is written again.
+        let promised = found
+            .state
+            .as_deref()
+            .and_then(paxlog_node::decode_state)
+            .map_or(Ballot::NONE, |(_, state)| state.promised);
         let node = Node::recover(config, found, clock.now(time)).map_err(NoStart::Recover)?;
-        let promised = node.ballot();
         self.running = Some(Running {
             durable: wal.durable().0,
             node,
@@ -192,11 +282,12 @@ impl Replica {
             stalled: false,
             syncing: None,
             syncs: 0,
+            sync_ends: 0,
             pending: VecDeque::new(),
             promised,
+            acknowledged: (Ballot::NONE, Slot::ZERO),
             timer_at: u64::MAX,
             turn_due: false,
-            handed_over: false,
             prefix_seen: Slot(0),
         });
         Ok(summary)

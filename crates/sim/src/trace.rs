@@ -1,16 +1,30 @@
 //! What happened, for a person: a line each, who, when and what; and a digest of it all.
 
+/// How much of a run is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Nothing but the verdict.
+    #[default]
+    Nothing,
+    /// Faults, lives of replicas, leaders.
+    Events,
+    /// And every message between replicas, as it arrives.
+    Messages,
+}
+
 /// Keeps lines if it is asked to, and a digest in any case.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
-    lines: Option<Vec<String>>,
+    detail: Detail,
+    lines: Vec<String>,
     digest: u64,
 }
 
 impl Trace {
-    pub(crate) fn new(keep: bool) -> Trace {
+    pub(crate) fn new(detail: Detail) -> Trace {
         Trace {
-            lines: keep.then(Vec::new),
+            detail,
+            lines: Vec::new(),
             digest: 0xcbf2_9ce4_8422_2325,
         }
     }
@@ -22,10 +36,22 @@ impl Trace {
         for byte in who.bytes().chain(what.bytes()) {
             self.mix(u64::from(byte));
         }
-        if let Some(lines) = &mut self.lines {
-            let (seconds, micros) = (now / 1_000_000_000, now % 1_000_000_000 / 1_000);
-            lines.push(format!("{seconds:>4}.{micros:06}  {who:<8} {what}"));
+        if self.detail >= Detail::Events {
+            self.line(now, who, &what);
         }
+    }
+
+    /// Notes a message, where that is asked for; no part of the digest.
+    pub(crate) fn message(&mut self, now: u64, who: &str, what: impl FnOnce() -> String) {
+        if self.detail >= Detail::Messages {
+            self.line(now, who, &what());
+        }
+    }
+
+    fn line(&mut self, now: u64, who: &str, what: &str) {
+        let (seconds, micros) = (now / 1_000_000_000, now % 1_000_000_000 / 1_000);
+        self.lines
+            .push(format!("{seconds:>4}.{micros:06}  {who:<8} {what}"));
     }
 
     /// Takes a number into the digest.
@@ -39,7 +65,7 @@ impl Trace {
         self.digest
     }
 
-    pub(crate) fn lines(&self) -> &[String] {
-        self.lines.as_deref().unwrap_or_default()
+    pub(crate) fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
     }
 }

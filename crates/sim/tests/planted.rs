@@ -1,4 +1,9 @@
-//! Bugs planted into a copy of the program are caught: see `mutants/README.md`.
+//! Bugs planted into a copy of the program are caught: see `mutants/README.md`. `PAXLOG_PLANTED=all` takes all of each
+//! bug's recorded seeds, not only the first.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the simulator is pure; its test reads the environment"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +19,7 @@ fn planted_bugs_are_caught() {
         .args(["run", "--release", "--locked", "--manifest-path"])
         .arg(&manifest)
         .args(["--", "check"])
+        .args((std::env::var("PAXLOG_PLANTED").as_deref() == Ok("all")).then_some("--all-seeds"))
         .env("CARGO_TARGET_DIR", target)
         .output()
         .expect("cargo starts: it runs this test");

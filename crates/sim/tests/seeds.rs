@@ -1,95 +1,97 @@
-//! Seeds of the simulated cluster: clean, and the same when run again. `PAXLOG_SIM_SEEDS=A..B` runs others.
+//! Seeds of the simulated cluster: clean, and the same when run again.
+//!
+//! | variable | is |
+//! |---|---|
+//! | `PAXLOG_SIM_SEEDS` | `A..B`: other seeds than the test command's |
+//! | `PAXLOG_SIM_TWICE` | how many seeds are run twice |
 #![expect(
     clippy::disallowed_methods,
-    reason = "the simulator is pure; its test reads the environment and spreads over threads"
+    reason = "the simulator is pure; its test reads the environment"
 )]
 
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use paxlog_sim::{Coverage, run};
+use paxlog_sim::{Detail, run, swarm};
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("PAXLOG_SIM_SEEDS") else {
-        return 1..41;
+        return 1..1201;
     };
     let parse = |text: &str| text.parse().expect("PAXLOG_SIM_SEEDS is A..B");
     let (first, end) = text.split_once("..").expect("PAXLOG_SIM_SEEDS is A..B");
     parse(first)..parse(end)
 }
 
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get())
+}
+
 #[test]
 fn seeds_are_clean() {
     let seeds = seeds();
-    if seeds.end == seeds.start + 1 {
-        // One alone: told in full.
-        let report = run(seeds.start, true);
-        println!("{}", report.trace.join("\n"));
-        assert_eq!(report.failure, None);
-        return;
-    }
-    let next = AtomicU64::new(seeds.start);
-    let total = Mutex::new((Coverage::default(), 0, 0));
-    let failed = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let report = run(seed, false);
-                    let mut total = total.lock().expect("not poisoned");
-                    total.0.merge(&report.coverage);
-                    total.1 += report.simulated / 1_000_000_000;
-                    total.2 += report.acknowledged;
-                    if let Some(failure) = report.failure {
-                        let text = format!("seed {seed}: {failure}");
-                        failed.lock().expect("not poisoned").push(text);
-                    }
-                }
-            });
-        }
-    });
-    let (coverage, seconds, acknowledged) = total.into_inner().expect("not poisoned");
-    println!("{seeds:?}: {seconds} s simulated, {acknowledged} records acknowledged");
-    for (situation, times) in coverage.iter() {
+    let total = swarm(
+        seeds.clone(),
+        jobs(),
+        |seed| (run(seed, Detail::Nothing), ()),
+        |report, (), _| {
+            if let Some(failure) = &report.failure {
+                println!("seed {}: {failure}", report.seed);
+            }
+            true
+        },
+    );
+    println!(
+        "{seeds:?}: {} s simulated, {} records acknowledged",
+        total.simulated / 1_000_000_000,
+        total.acknowledged
+    );
+    for (situation, times) in total.coverage.iter() {
         println!("{times:>10}  {situation}");
     }
-    let failed = failed.into_inner().expect("not poisoned");
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(acknowledged > 100 * (seeds.end - seeds.start), "vacuous");
-}
-
-/// Seeds that found a bug, each with what it was.
-#[test]
-fn seeds_that_once_failed_are_clean() {
-    for seed in [
-        // A disk failed, so that accepted values found no place in its log; asked for one of those slots as
-        // chosen, the replica gave the value of an older ballot, and the asker stored and applied it.
-        138, // A replica that is a group by itself never ended a hand-over.
-        177,
-    ] {
-        assert_eq!(run(seed, false).failure, None, "seed {seed}");
+    for missing in total.coverage.missing() {
+        println!("     never  {missing}");
     }
+    let failed: Vec<String> = total
+        .failures
+        .iter()
+        .map(|(seed, failure)| format!("seed {seed}: {failure}"))
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "{}\nfrom the seed to its trace: cargo run --release -- sim --seed SEED",
+        failed.join("\n")
+    );
+    assert!(
+        total.acknowledged > 100 * (seeds.end - seeds.start),
+        "vacuous"
+    );
 }
 
 #[test]
 fn the_same_seed_is_the_same_run_in_any_order() {
+    let count = std::env::var("PAXLOG_SIM_TWICE").map_or(20, |n| n.parse().expect("a number"));
     let digests = |seeds: &[u64]| {
-        let mut digests: Vec<(u64, u64)> = seeds
-            .iter()
-            .map(|&seed| (seed, run(seed, false).digest))
-            .collect();
+        let mut digests: Vec<(u64, u64)> = Vec::new();
+        let all = seeds.len() as u64;
+        swarm(
+            0..all,
+            jobs(),
+            |i| (run(seeds[i as usize], Detail::Nothing), ()),
+            |report, (), _| {
+                digests.push((report.seed, report.digest));
+                true
+            },
+        );
         digests.sort_unstable();
         digests
     };
-    let forth = digests(&[3, 4, 5, 6]);
-    assert_eq!(forth, digests(&[6, 5, 4, 3]));
+    let seeds: Vec<u64> = (1_001..1_001 + count).collect();
+    let forth = digests(&seeds);
+    let back: Vec<u64> = seeds.iter().rev().copied().collect();
+    assert_eq!(forth, digests(&back));
     let mut different: Vec<u64> = forth.iter().map(|(_, digest)| *digest).collect();
+    different.sort_unstable();
     different.dedup();
-    assert_eq!(different.len(), 4);
+    assert_eq!(different.len() as u64, count);
+    println!("{count} seeds twice, in two orders: the same digests");
 }

@@ -22,6 +22,26 @@ pub(crate) const ALL: &[Step] = &[
         run: wal,
     },
     Step {
+        name: "simulator",
+        what: "whole clusters from seeds, under faults of all kinds; every situation that counts must be reached",
+        run: simulator,
+    },
+    Step {
+        name: "twice",
+        what: "seeds run twice, in two orders: the same, bit for bit",
+        run: twice,
+    },
+    Step {
+        name: "graphs",
+        what: "partial partitions: every graph of five replicas, leader and who is ahead, one-way cuts, stalled disks",
+        run: graphs,
+    },
+    Step {
+        name: "planted",
+        what: "bugs planted into the code, each caught by the simulator on three seeds",
+        run: planted,
+    },
+    Step {
         name: "session",
         what: "the client's state machines against a simulated cluster, more seeds",
         run: session,
@@ -94,6 +114,86 @@ fn wal(context: &Context) -> Result<String> {
         "{} tests, {cases} cases of each property, seed {seed}",
         said.passed
     ))
+}
+
+fn simulator(context: &Context) -> Result<String> {
+    let (count, first) = (context.pick(10_000, 400), first_seed(context));
+    let seeds = format!("{first}..{}", first + count);
+    let summary = context.program.json(
+        |command| {
+            command.args(["sim", "--seeds", &seeds]);
+            if !context.quick {
+                command.arg("--covered");
+            }
+        },
+        2 * HOUR,
+    )?;
+    let coverage = summary["coverage"].as_object();
+    let faults: u64 = coverage
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| name.starts_with("fault: "))
+        .filter_map(|(_, times)| times.as_u64())
+        .sum();
+    eprintln!("{}", serde_json::to_string_pretty(&summary)?);
+    let simulated = summary["simulated_s"].as_f64().unwrap_or(0.0);
+    let took = summary["took_s"].as_f64().unwrap_or(f64::NAN);
+    Ok(format!(
+        "{count} seeds, {seeds}: {simulated:.0} s simulated, {:.0} times as fast as real time, {} events, {faults} \
+         faults, {} slots chosen, {} records acknowledged",
+        simulated / took,
+        summary["events"],
+        summary["chosen"],
+        summary["acknowledged"]
+    ))
+}
+
+fn twice(context: &Context) -> Result<String> {
+    let count = context.pick(200, 20);
+    let said = Tests {
+        package: "paxlog-sim",
+        test: "seeds",
+        only: &["any_order"],
+        variables: &[("PAXLOG_SIM_TWICE", count.to_string())],
+        patience: HOUR,
+    }
+    .run(context)?;
+    Ok(format!("{count} seeds, {} test", said.passed))
+}
+
+fn graphs(context: &Context) -> Result<String> {
+    let every = context.pick(1, 101);
+    let said = Tests {
+        package: "paxlog-sim",
+        test: "partitions",
+        only: &[],
+        variables: &[("PAXLOG_GRAPHS", every.to_string())],
+        patience: 2 * HOUR,
+    }
+    .run(context)?;
+    let line = said.stdout.lines().find(|line| line.contains(" cases, "));
+    Ok(format!(
+        "{} tests, {}",
+        said.passed,
+        line.unwrap_or_default()
+    ))
+}
+
+fn planted(context: &Context) -> Result<String> {
+    let said = Tests {
+        package: "paxlog-sim",
+        test: "planted",
+        only: &[],
+        variables: &[("PAXLOG_PLANTED", context.pick("all", "first").to_owned())],
+        patience: 2 * HOUR,
+    }
+    .run(context)?;
+    let line = said
+        .stdout
+        .lines()
+        .rev()
+        .find(|line| line.contains("caught"));
+    Ok(line.unwrap_or("each caught").trim().to_owned())
 }
 
 fn session(context: &Context) -> Result<String> {

@@ -141,9 +141,33 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
             frames,
         });
     }
+    // `.idx` files have no checksums of values: nobody compares what is applied. But beyond a hole that damage made
+    // everything comes again, and is compared.
+    for segment in &mut segments {
+        if damaged.is_empty() || segment.annotation.is_none() {
+            continue;
+        }
+        for info in recovered.frames(u64::from(segment.number))?.iter() {
+            let lost = damaged.iter().any(|damage| damage.lsn == info.lsn.0);
+            if info.kind != Kind::Data || info.group != group.0 || lost {
+                continue;
+            }
+            match wal.read_head(info.lsn, ENTRY_HEADER_BYTES) {
+                Ok((_, head)) => segment.frames.push(FoundFrame::read(info.lsn.0, &head)?),
+                Err(error) => {
+                    tracing::error!(lsn = %info.lsn, %error, "a synced frame is damaged");
+                    damaged.push(DamagedFrame {
+                        lsn: info.lsn.0,
+                        identity: Some((Slot(info.tag), Ballot::from_u64(info.aux))),
+                    });
+                }
+            }
+        }
+    }
     Ok(Found {
         blank: recovered.blank,
         states: recovered.all_states.clone(),
+        state: recovered.state.clone(),
         checkpoints,
         segments,
         damaged,

@@ -104,6 +104,38 @@ fn acknowledgements_count_slots_of_this_ballot_and_not_arrivals() {
 }
 
 #[test]
+fn what_may_be_dropped_is_written_again_before_it_is_relied_on() {
+    // A promise that only a STATE beyond the end of the log holds, or a frame whose segment may be retired.
+    let mut stand = Stand::new(Recovered {
+        accepted: vec![entry(0, 2)],
+        promised: ballot(3),
+        lasting: (ballot(1), false),
+        ..Recovered::default()
+    });
+    assert_eq!(stand.acceptor.promised(), ballot(3));
+    assert_eq!(stand.acceptor.promised_durable(), ballot(1));
+    let (out, fx) = (&mut stand.out, &mut stand.fx);
+    stand.acceptor.restate(out, fx);
+    stand.acceptor.restate(out, fx);
+    let persists: Vec<Effect> = stand.fx.drain().collect();
+    assert!(
+        matches!(&persists[..], [Effect::Persist { id, what: Persist::State(state) }]
+            if state.promised == ballot(3) && *id == stand.acceptor.promise_persist()),
+        "{persists:?}"
+    );
+    stand.durable();
+    assert_eq!(stand.acceptor.promised_durable(), ballot(3));
+    // Nothing to write where the log keeps what was found.
+    let mut stand = Stand::new(Recovered {
+        promised: ballot(3),
+        lasting: (ballot(3), false),
+        ..Recovered::default()
+    });
+    stand.acceptor.restate(&mut stand.out, &mut stand.fx);
+    assert!(stand.fx.drain().next().is_none());
+}
+
+#[test]
 fn a_chosen_index_says_nothing_about_what_was_accepted_in_another_ballot() {
     let mut stand = Stand::new(Recovered {
         accepted: vec![entry(0, 1), entry(1, 1)],

@@ -187,6 +187,7 @@ impl Disk {
                     if formed.is_some() {
                         recovered.formed.clone_from(formed);
                     }
+                    recovered.lasting = (frame.promised, recovered.formed.is_some());
                 }
                 (What::Accepted { slot, .. }, Damage::None) => {
                     good.insert(*slot, at);

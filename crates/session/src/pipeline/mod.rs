@@ -67,6 +67,11 @@ pub(crate) struct Pipeline<P> {
     asked: BTreeMap<u64, Asked>,
     /// Deadlines of those not reported, with their serials.
     deadlines: BTreeSet<(Nanos, u64)>,
+    /// How often a leader refused for want of a majority since something worked.
+    said_so: u32,
+    /// Whoever is asked next may not lead, or not even be there: it is asked for something that changes nothing first,
+    /// so that silence leaves no doubt about what was to be done.
+    unsure: bool,
     /// The last refusal since something worked: what to tell those that were never sent.
     trouble: Option<Error>,
     /// The producer was forgotten: nothing is sent until all is answered.
@@ -114,10 +119,20 @@ struct OpenProducer {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
-    Producer { nonce: u128 },
-    Lookup { name: String },
-    Create { name: String },
-    Item { serial: u64 },
+    Producer {
+        nonce: u128,
+    },
+    Lookup {
+        name: String,
+    },
+    Create {
+        name: String,
+    },
+    /// Anything that changes nothing, of somebody who may not lead.
+    Leads,
+    Item {
+        serial: u64,
+    },
 }
 
 /// The settings of a pipeline.
@@ -163,6 +178,8 @@ impl<P> Pipeline<P> {
             requests: 0,
             asked: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            said_so: 0,
+            unsure: false,
             trouble: None,
             forgotten: false,
             effects: VecDeque::new(),
@@ -269,12 +286,21 @@ impl<P> Pipeline<P> {
         self.drive(now);
     }
 
+    /// How long a replica may say nothing.
+    fn patience(&self) -> Nanos {
+        if self.unsure {
+            self.silence.min(UNSURE_SILENCE_NS)
+        } else {
+            self.silence
+        }
+    }
+
     pub(crate) fn handle_tick(&mut self, now: Nanos) {
         let waiting = !self.asked.is_empty() || self.link.up().is_none();
         if waiting
             && self
                 .link
-                .silent_at(self.silence)
+                .silent_at(self.patience())
                 .is_some_and(|at| at <= now)
         {
             let server = self.link.abandon(&mut self.effects);
@@ -298,7 +324,7 @@ impl<P> Pipeline<P> {
         };
         let waiting = !self.asked.is_empty() || self.link.up().is_none();
         let silence = if waiting {
-            self.link.silent_at(self.silence)
+            self.link.silent_at(self.patience())
         } else {
             None
         };
@@ -588,5 +614,7 @@ impl<P> Pipeline<P> {
 
 /// As many receipts as the cluster keeps per producer.
 const WINDOW_MAX: usize = paxlog_wire::limits::APPENDS_IN_FLIGHT_MAX as usize;
+/// For an answer to a question that costs a replica nothing.
+const UNSURE_SILENCE_NS: Nanos = 500_000_000;
 /// Odd, so that it comes round to a nonce only after all others.
 const NONCE_STEP: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;

@@ -62,6 +62,8 @@ impl<P> Pipeline<P> {
                 self.logs.insert(name, log);
                 self.reopen();
             }
+            (Asked::Leads, Ok(_)) => self.unsure = false,
+            (Asked::Leads, Err(error)) if error.code == Code::NotFound => self.unsure = false,
             (Asked::Producer { .. } | Asked::Lookup { .. } | Asked::Create { .. }, Ok(_)) => {
                 let error = Error::new(
                     Code::Internal,
@@ -76,6 +78,8 @@ impl<P> Pipeline<P> {
     fn worked(&mut self) {
         self.link.worked();
         self.trouble = None;
+        self.said_so = 0;
+        self.unsure = false;
     }
 
     fn item_refused(&mut self, now: Nanos, at: usize, request: u64, refusal: WireError) {
@@ -144,6 +148,7 @@ impl<P> Pipeline<P> {
                     if here || self.leads_all_the_same(&error) {
                         self.note_trouble(error);
                     } else {
+                        self.unsure = self.said_so > 0;
                         self.leave(error);
                     }
                 }
@@ -160,6 +165,7 @@ impl<P> Pipeline<P> {
                 self.note_trouble(error);
             }
             (Class::Elsewhere | Class::Later { .. }, _) => {
+                self.unsure = self.said_so > 0;
                 self.link.wait(now, asked_wait(&error));
                 self.leave(error);
             }
@@ -218,10 +224,14 @@ impl<P> Pipeline<P> {
         self.forget_stream();
     }
 
-    /// It cannot do it now, and names itself as the leader: nobody else could. Another leader would make
-    /// itself known.
-    fn leads_all_the_same(&self, error: &Error) -> bool {
-        error.code == Code::Unavailable && error.leader.is_some() && self.link.at_leader()
+    /// It cannot do it now, and names itself as the leader. Mostly nobody else could, and the others may be
+    /// down; but one that is cut off from the others is the last to learn that they have a new leader, so now and
+    /// then they are asked.
+    fn leads_all_the_same(&mut self, error: &Error) -> bool {
+        let says_so =
+            error.code == Code::Unavailable && error.leader.is_some() && self.link.at_leader();
+        self.said_so += u32::from(says_so);
+        says_so && !self.said_so.is_multiple_of(ASKED_ELSEWHERE_EVERY)
     }
 
     /// Goes to the leader if somebody named another one than this.
@@ -232,6 +242,9 @@ impl<P> Pipeline<P> {
         }
     }
 }
+
+/// Of so many times that a leader refuses for want of a majority, the others are asked after the last.
+const ASKED_ELSEWHERE_EVERY: u32 = 3;
 
 /// How long the replica asked to wait.
 fn asked_wait(error: &Error) -> Option<Nanos> {

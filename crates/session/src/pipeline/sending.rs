@@ -19,6 +19,9 @@ impl<P> Pipeline<P> {
             // Nothing was asked, so nothing was owed: silence counts from now.
             self.link.heard(now);
         }
+        if self.unsure {
+            return self.ask_whether_it_leads(stream);
+        }
         self.ask_producer(stream);
         self.ask_target(stream);
         let Some(producer) = self.producer.open else {
@@ -93,6 +96,23 @@ impl<P> Pipeline<P> {
             self.cursor += 1;
             self.push_frame(stream, command, deadline_ms, flags, body);
         }
+    }
+
+    /// Only a leader says whether there is such a log.
+    fn ask_whether_it_leads(&mut self, stream: StreamId) {
+        if self.is_asked(&Asked::Leads) {
+            return;
+        }
+        let name = match &self.target {
+            Some(target) => target.name.clone(),
+            None => ANY_LOG.to_owned(),
+        };
+        let command = CommandBody::OpenLog {
+            origin: None,
+            name,
+            create: false,
+        };
+        self.ask(stream, Asked::Leads, command);
     }
 
     fn ask_producer(&mut self, stream: StreamId) {
@@ -216,5 +236,7 @@ impl<P> Pipeline<P> {
     }
 }
 
+/// A name that a log may have.
+const ANY_LOG: &str = "any";
 /// For what has no deadline of its own: sent again anyway as long as it is wanted.
 const DEADLINE_MS: u32 = 10_000;

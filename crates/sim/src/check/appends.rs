@@ -7,7 +7,7 @@ use super::subject::{NEVER, Subject, Who, answer, is_unknown, receipt};
 use super::violation::Violation;
 use super::witness;
 use super::work::Work;
-use crate::history::{Kind, Operation, Outcome, Payload, Reply};
+use crate::history::{Kind, Outcome, Payload, Reply};
 
 /// Where an append was found.
 #[derive(Clone, Copy)]
@@ -67,6 +67,7 @@ pub(super) fn judge<'h>(
                     log: findings.log(),
                     append: findings.witness(who),
                     instead,
+                    by: findings.witness(Who::Settled),
                 });
             } else if let Some(found) = found
                 && found.start != receipt.start
@@ -136,6 +137,7 @@ fn find(
                     append: findings.witness(append),
                     first: known.start.saturating_add(part),
                     second: cell.offset,
+                    by: findings.witness(cell.by),
                 });
             }
             _ => findings.add(Violation::Torn {
@@ -203,25 +205,65 @@ fn holes(subject: &Subject<'_>, chain: &Chain, unknown: u64, findings: &mut Find
     }
 }
 
-/// Several answers to one command say the same.
+/// Several answers to one command say the same, and answer what was asked.
 pub(super) fn answers(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) {
     for (id, operation) in &subject.ops {
         work.step();
-        let Some((_, first)) = answer(operation).filter(|_| !operation.again.is_empty()) else {
+        let Some((_, first)) = answer(operation) else {
             continue;
         };
-        for reply in later(operation) {
+        if !answers_kind(&operation.kind, first) {
+            findings.add(Violation::WrongReceipt {
+                log: findings.log(),
+                append: findings.witness(Who::Op(*id)),
+                why: "it answers another question".into(),
+            });
+        }
+        if operation.again.is_empty() {
+            continue;
+        }
+        let later = operation.again.iter().map(|(_, outcome)| outcome);
+        for outcome in std::iter::once(&operation.outcome).chain(later) {
             work.step();
-            if !agree(first, reply) {
+            let agrees = match outcome {
+                Outcome::Ok(reply) => agree(first, reply),
+                Outcome::NotApplied { code, .. } => !for_good(&operation.kind, code),
+                Outcome::Unknown { .. } => true,
+            };
+            if !agrees {
                 findings.add(Violation::AnswersDiffer {
                     log: findings.log(),
                     command: findings.witness(Who::Op(*id)),
-                    one: witness::outcome(&Outcome::Ok(first.clone())),
-                    two: witness::outcome(&Outcome::Ok(reply.clone())),
+                    one: witness::reply(first),
+                    two: witness::outcome(outcome),
                 });
             }
         }
     }
+}
+
+/// Whether that refusal was the log's own, which is kept as a receipt is: what got it is not applied by any other
+/// attempt. Other refusals are of one attempt, or of whoever got it.
+fn for_good(kind: &Kind, code: &str) -> bool {
+    matches!(
+        (kind, code),
+        (Kind::Append { .. }, "Sealed" | "TailMismatch")
+            | (Kind::Trim { .. }, "OffsetOutOfRange")
+            | (Kind::Create { .. }, "AlreadyExists")
+    )
+}
+
+fn answers_kind(kind: &Kind, reply: &Reply) -> bool {
+    matches!(
+        (kind, reply),
+        (Kind::Append { .. }, Reply::Appended(_))
+            | (Kind::Trim { .. }, Reply::Trimmed { .. })
+            | (Kind::Seal, Reply::Sealed { .. })
+            | (Kind::Create { .. }, Reply::Created { .. })
+            | (Kind::CheckTail { .. }, Reply::Tail(_))
+            | (Kind::Read { .. }, Reply::Read(_))
+            | (Kind::Tail { .. }, Reply::Event(_))
+    )
 }
 
 /// A refusal that saw the log saw a reason.
@@ -248,16 +290,6 @@ pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work:
             why,
         });
     }
-}
-
-fn later(operation: &Operation) -> impl Iterator<Item = &Reply> {
-    operation
-        .again
-        .iter()
-        .filter_map(|(_, outcome)| match outcome {
-            Outcome::Ok(reply) => Some(reply),
-            Outcome::NotApplied { .. } | Outcome::Unknown { .. } => None,
-        })
 }
 
 /// The tail of a receipt is the log's when it was given: it alone may differ.

@@ -74,6 +74,12 @@ impl Chain {
         }
     }
 
+    /// The first append that ends behind that tail.
+    pub(super) fn behind(&self, tail: u64, work: &Work) -> Option<&Placed> {
+        let before = work.partition_point(&self.appends, |append| append.end <= tail);
+        self.appends.get(before)
+    }
+
     /// How many appends there must have been for that record to be there.
     pub(super) fn upto(&self, offset: u64, work: &Work) -> usize {
         work.partition_point(&self.appends, |append| append.start <= offset)

@@ -1,5 +1,7 @@
 //! What the log holds at each offset, and who says so.
 
+use std::cell::OnceCell;
+
 use super::findings::Findings;
 use super::subject::{Subject, Who, receipt};
 use super::violation::Violation;
@@ -24,6 +26,8 @@ pub(super) struct Cell<'h> {
 pub(super) struct Contents<'h> {
     /// By offset, one an offset.
     cells: Vec<Cell<'h>>,
+    /// What all of them hold, in order; only made when something is wrong already.
+    keys: OnceCell<Vec<Key>>,
 }
 
 impl<'h> Contents<'h> {
@@ -49,7 +53,10 @@ impl<'h> Contents<'h> {
                 not_dense(findings, two[0].offset.saturating_add(1), two[1].offset);
             }
         }
-        let mut contents = Contents { cells: Vec::new() };
+        let mut contents = Contents {
+            cells: Vec::new(),
+            keys: OnceCell::new(),
+        };
         let sure = settled.records.iter().chain(&settled.kept);
         contents.add(
             sure.map(|stored| cell(stored, Who::Settled)),
@@ -128,6 +135,16 @@ impl<'h> Contents<'h> {
         }
         let place = work.find_by(&self.cells, |cell| cell.offset.cmp(&offset))?;
         Some(&self.cells[place])
+    }
+
+    /// Whether the log holds that payload anywhere.
+    pub(super) fn holds(&self, key: Key, work: &Work) -> bool {
+        let keys = self.keys.get_or_init(|| {
+            let mut keys: Vec<Key> = self.cells.iter().map(|cell| cell.key).collect();
+            work.sort_by_key(&mut keys, |key| *key);
+            keys
+        });
+        work.find_by(keys, |held| held.cmp(&key)).is_some()
     }
 
     pub(super) fn cells(&self) -> &[Cell<'h>] {

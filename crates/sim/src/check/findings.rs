@@ -32,7 +32,7 @@ impl<'h> Findings<'h> {
     }
 
     pub(super) fn witness(&self, who: Who) -> Box<Witness> {
-        Box::new(Witness::new(self.subject.history, self.subject.log, who))
+        Box::new(Witness::new(self.subject, who))
     }
 
     pub(super) fn add(&mut self, violation: Violation) {

@@ -44,7 +44,7 @@ pub use summary::{Ends, Summary};
 pub use violation::Violation;
 pub use witness::Witness;
 
-use crate::history::{History, Kind, LogName, OpId, Operation};
+use crate::history::{History, Kind, LogName, OpId, Operation, Settled};
 use contents::{Contents, Payloads};
 use findings::Findings;
 use points::Point;
@@ -82,17 +82,16 @@ pub fn check(history: &History) -> Report {
         });
     }
     let work = Work::default();
-    let mut logs: BTreeMap<&LogName, Vec<(OpId, &Operation)>> = BTreeMap::new();
+    let mut logs: BTreeMap<&LogName, OfLog<'_>> = BTreeMap::new();
     for settled in &history.settled {
-        logs.insert(&settled.log, Vec::new());
+        logs.entry(&settled.log).or_default().settled = Some(settled);
     }
     for (id, operation) in history.iter() {
-        logs.entry(&operation.log)
-            .or_default()
-            .push((id, operation));
+        let of_log = logs.entry(&operation.log).or_default();
+        of_log.ops.push((id, operation));
     }
-    for (log, ops) in logs {
-        let Some(settled) = history.settled.iter().find(|settled| settled.log == *log) else {
+    for (log, OfLog { settled, ops }) in logs {
+        let Some(settled) = settled else {
             // Nothing was written, so there is nothing to read.
             if ops.iter().any(|(_, operation)| changes(operation)) {
                 report.violations.push(Violation::NotSettled {
@@ -115,6 +114,13 @@ pub fn check(history: &History) -> Report {
     }
     report.summary.steps = work.steps();
     report
+}
+
+/// What a history says of one log.
+#[derive(Default)]
+struct OfLog<'h> {
+    settled: Option<&'h Settled>,
+    ops: Vec<(OpId, &'h Operation)>,
 }
 
 fn changes(operation: &Operation) -> bool {
@@ -155,7 +161,8 @@ fn judge(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) -> u64
     order::of_pipelines(subject, &chain, findings, work);
     order::by_marks(&points, findings, work);
     order::asked_for(subject, &points, findings, work);
-    order::after_seal(subject, &points, findings, work);
+    states::chain(&points, findings, work);
+    order::after_seal(subject, &chain, &points, findings, work);
     if !findings.none() {
         return there;
     }

@@ -1,6 +1,6 @@
 //! The order that offsets, trim points, seals and versions state, against the order of time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{Chain, Place};
 use super::findings::Findings;
@@ -101,13 +101,16 @@ fn told(
 ) {
     let mut pairs = Vec::new();
     sweep(items, work, |first, second| pairs.push((first, second)));
-    // Only where something is wrong: who of them looks at states from long ago.
-    let local = |who: Who| {
-        points
-            .iter()
-            .filter(|point| point.who == who)
-            .all(Point::local)
-    };
+    if pairs.is_empty() {
+        return;
+    }
+    // Who looks at nothing but states from long ago.
+    let now: BTreeSet<Who> = points
+        .iter()
+        .filter(|point| !point.local)
+        .map(|point| point.who)
+        .collect();
+    let local = |who: Who| !now.contains(&who);
     for (first, second) in pairs.into_iter().take(PAIRS_MAX) {
         let (log, one, two) = (
             findings.log(),
@@ -235,18 +238,22 @@ pub(super) fn asked_for(
 /// What ends a log for good leaves its tail where it is.
 pub(super) fn after_seal(
     subject: &Subject<'_>,
+    chain: &Chain,
     points: &[Point],
     findings: &mut Findings<'_>,
     work: &Work,
 ) {
     for point in points {
         work.step();
-        if point.sealed == Some(true) && point.tail.is_some_and(|tail| tail < subject.settled.tail)
-        {
+        let Some(tail) = point.tail.filter(|_| point.sealed == Some(true)) else {
+            continue;
+        };
+        if tail < subject.settled.tail {
+            let after = chain.behind(tail, work);
             findings.add(Violation::AfterSeal {
                 log: findings.log(),
                 seal: findings.witness(point.who),
-                after: findings.witness(Who::Settled),
+                after: findings.witness(after.map_or(Who::Settled, |append| Who::Op(append.op))),
             });
         }
     }

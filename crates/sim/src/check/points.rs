@@ -9,7 +9,8 @@ use crate::history::{Consistency, Event, Kind, Nanos, Operation, Outcome, Reply}
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
     pub(super) who: Who,
-    /// 0 for what may show a state from long ago.
+    /// Whether it may show a state from long ago: then `call` is 0.
+    pub(super) local: bool,
     pub(super) call: Nanos,
     pub(super) ret: Nanos,
     /// The state after this many commands.
@@ -28,9 +29,18 @@ pub(super) struct Point {
 }
 
 impl Point {
+    /// The state from long ago, or any since, until `ret`.
+    fn local(who: Who, ret: Nanos) -> Point {
+        Point {
+            local: true,
+            ..Point::new(who, 0, ret)
+        }
+    }
+
     fn new(who: Who, call: Nanos, ret: Nanos) -> Point {
         Point {
             who,
+            local: false,
             call,
             ret,
             version: None,
@@ -54,7 +64,7 @@ impl Point {
     }
 
     /// Whether it is the making of the log.
-    fn makes(&self) -> bool {
+    pub(super) fn makes(&self) -> bool {
         self.command && self.tail == Some(0) && self.sealed == Some(false)
     }
 
@@ -65,11 +75,6 @@ impl Point {
             Some(version) if self.command => version > 1,
             version => version != Some(0),
         }
-    }
-
-    /// Whether it may show a state from before it was called.
-    pub(super) fn local(&self) -> bool {
-        self.call == 0
     }
 }
 
@@ -101,25 +106,32 @@ pub(super) fn points(subject: &Subject<'_>, chain: &Chain) -> Vec<Point> {
 
 fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
     let Some((ret, reply)) = answer(operation) else {
-        if let Outcome::NotApplied {
-            seen: Some(seen), ..
-        } = &operation.outcome
-        {
-            points.push(Point {
-                version: seen.version,
-                tail: seen.tail,
-                sealed: seen.sealed,
-                ..Point::new(who, operation.call, operation.ret.unwrap_or(NEVER))
-            });
+        if let Outcome::NotApplied { code, seen } = &operation.outcome {
+            let ret = operation.ret.unwrap_or(NEVER);
+            // A seal is for good, so one that an appender heard of earlier holds still.
+            let sealed = matches!(operation.kind, Kind::Append { .. }) && code == "Sealed";
+            match seen {
+                Some(seen) => points.push(Point {
+                    version: seen.version,
+                    tail: seen.tail,
+                    sealed: seen.sealed.or(sealed.then_some(true)),
+                    ..Point::new(who, operation.call, ret)
+                }),
+                None if sealed => points.push(Point {
+                    sealed: Some(true),
+                    ..Point::new(who, operation.call, ret)
+                }),
+                None => {}
+            }
         }
         return;
     };
-    let begin = |consistency: Consistency| match consistency {
-        Consistency::Linearizable => operation.call,
-        Consistency::Local => 0,
-    };
-    let local = Point::new(who, 0, ret);
+    let local = Point::local(who, ret);
     let asked = Point::new(who, operation.call, ret);
+    let begin = |consistency: &Consistency| match consistency {
+        Consistency::Linearizable => asked,
+        Consistency::Local => local,
+    };
     match (&operation.kind, reply) {
         (Kind::Append { .. }, Reply::Appended(receipt)) => {
             // The append itself stands in the chain; its tail was read when it was answered.
@@ -168,13 +180,13 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
             tail: Some(tail.offset),
             trim_point: Some(tail.trim_point),
             sealed: Some(tail.sealed),
-            ..Point::new(who, begin(*consistency), ret)
+            ..begin(consistency)
         }),
         (Kind::Read { consistency, .. }, Reply::Read(read)) => {
             if read.tail.is_some() {
                 points.push(Point {
                     tail: read.tail,
-                    ..Point::new(who, begin(*consistency), ret)
+                    ..begin(consistency)
                 });
             }
             points.extend(reached(operation, local));

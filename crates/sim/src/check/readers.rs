@@ -51,7 +51,7 @@ pub(super) fn contents(
                     payload: stored.payload.to_string(),
                     by: read,
                 },
-                Some(append) if !there(contents, key, work) => Violation::Unseen {
+                Some(append) if !contents.holds(key, work) => Violation::Unseen {
                     log,
                     offset: stored.offset,
                     read,
@@ -68,14 +68,6 @@ pub(super) fn contents(
             });
         }
     }
-}
-
-/// Whether the log holds that payload anywhere. Only asked when something is wrong already.
-fn there(contents: &Contents<'_>, key: super::contents::Key, work: &Work) -> bool {
-    contents.cells().iter().any(|cell| {
-        work.step();
-        cell.key == key
-    })
 }
 
 /// What single replicas have.
@@ -149,6 +141,7 @@ pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &W
                     who,
                     ret,
                     trims: &trims,
+                    work,
                     findings,
                 };
                 let mut gaps = read.gaps.iter().peekable();
@@ -166,12 +159,32 @@ pub(super) fn steps(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &W
                     steps.at(next);
                 }
             }
+            (
+                Kind::Read {
+                    strict: true,
+                    from: Some(from),
+                    ..
+                },
+                None,
+            ) => {
+                if let Outcome::NotApplied { code, .. } = &operation.outcome
+                    && code == "Trimmed"
+                    && !trims.allow(from.saturating_add(1), operation.ret.unwrap_or(NEVER), work)
+                {
+                    findings.add(Violation::WrongRefusal {
+                        log: findings.log(),
+                        command: findings.witness(who),
+                        why: "nothing was trimmed where it began",
+                    });
+                }
+            }
             (Kind::Tail { session }, Some((ret, Reply::Event(event)))) => {
                 let mut steps = Steps {
                     next: tails.get(session).copied(),
                     who,
                     ret,
                     trims: &trims,
+                    work,
                     findings,
                 };
                 match event {
@@ -201,6 +214,7 @@ struct Steps<'a, 'h> {
     who: Who,
     ret: Nanos,
     trims: &'a Trims,
+    work: &'a Work,
     findings: &'a mut Findings<'h>,
 }
 
@@ -242,7 +256,7 @@ impl Steps<'_, '_> {
                 to,
                 read,
             });
-        } else if !self.trims.allow(to, self.ret) {
+        } else if !self.trims.allow(to, self.ret, self.work) {
             self.findings.add(Violation::GapNotTrimmed {
                 log,
                 from,
@@ -285,8 +299,8 @@ impl Trims {
     }
 
     /// Whether everything below `to` may have been trimmed by then.
-    fn allow(&self, to: u64, by: Nanos) -> bool {
-        let at = self.earliest.partition_point(|(target, _)| *target < to);
+    fn allow(&self, to: u64, by: Nanos, work: &Work) -> bool {
+        let at = work.partition_point(&self.earliest, |(target, _)| *target < to);
         let called = self.earliest.get(at).is_some_and(|(_, call)| *call <= by);
         // A trim point does not go back: at last it is there still.
         to <= self.trim_point && (called || !self.complete)
@@ -297,6 +311,14 @@ fn refused(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::NotApplied { .. })
 }
 
+/// A timestamp of a record, and who told it.
+#[derive(Clone, Copy)]
+struct Stamp {
+    offset: u64,
+    timestamp: u64,
+    by: Who,
+}
+
 /// Timestamps of records rise with their offsets, and are the same for everyone.
 pub(super) fn timestamps(
     subject: &Subject<'_>,
@@ -305,67 +327,90 @@ pub(super) fn timestamps(
     findings: &mut Findings<'_>,
     work: &Work,
 ) {
-    let append = |key, findings: &Findings<'_>| {
-        let owner = payloads.owner(key, work);
-        let who = owner.map_or(Who::Settled, |(place, _)| Who::Op(subject.ops[place].0));
-        findings.witness(who)
-    };
-    let mut last: Option<(u64, super::contents::Key)> = None;
-    for cell in contents.cells() {
-        work.step();
-        let Some(timestamp) = cell.timestamp else {
-            continue;
-        };
-        if let Some((before, key)) = last
-            && before > timestamp
-        {
-            findings.add(Violation::TimestampBack {
-                log: findings.log(),
-                before: append(key, findings),
-                timestamp: before,
-                after: append(cell.key, findings),
-                lower: timestamp,
-            });
-        }
-        last = Some((timestamp, cell.key));
-    }
+    // The log's own come first: the sort keeps them in front of what others say of the same offset.
+    let mut stamps: Vec<Stamp> = contents
+        .cells()
+        .iter()
+        .filter_map(|cell| {
+            Some(Stamp {
+                offset: cell.offset,
+                timestamp: cell.timestamp?,
+                by: cell.by,
+            })
+        })
+        .collect();
     for (id, operation) in &subject.ops {
         work.step();
-        let told = match answer(operation) {
+        let mut told = |offset, timestamp: Option<u64>| {
+            stamps.extend(timestamp.map(|timestamp| Stamp {
+                offset,
+                timestamp,
+                by: Who::Op(*id),
+            }));
+        };
+        match answer(operation) {
             // Its first and its last record: those between have their order.
-            Some((_, Reply::Appended(receipt))) => receipt
-                .timestamp
-                .map(|timestamp| (timestamp, [receipt.start, receipt.end.saturating_sub(1)])),
-            Some((_, Reply::Tail(tail))) if tail.offset > 0 => tail
-                .timestamp
-                .map(|timestamp| (timestamp, [tail.offset - 1; 2])),
-            _ => None,
-        };
-        let Some((two, offsets)) = told else {
-            continue;
-        };
-        for offset in offsets {
-            if let Some(cell) = contents.get(offset, work)
-                && let Some(one) = cell.timestamp
-                && one != two
-            {
-                findings.add(Violation::TimestampsDiffer {
-                    log: findings.log(),
-                    offset,
-                    one,
-                    by: findings.witness(cell.by),
-                    two,
-                    and: findings.witness(Who::Op(*id)),
-                });
-                break;
+            Some((_, Reply::Appended(receipt))) => {
+                told(receipt.start, receipt.timestamp);
+                told(receipt.end.saturating_sub(1), receipt.timestamp);
+            }
+            Some((_, Reply::Tail(tail))) if tail.offset > 0 => {
+                told(tail.offset - 1, tail.timestamp);
+            }
+            // What a reader was given is held against the log's own above; the rest is here.
+            _ => {
+                for stored in given(operation) {
+                    let known = contents.get(stored.offset, work);
+                    if known.is_none_or(|cell| cell.timestamp.is_none()) {
+                        told(stored.offset, stored.timestamp);
+                    }
+                }
             }
         }
+    }
+    work.sort_by_key(&mut stamps, |stamp| stamp.offset);
+    // Whose record it is, or else who told of it.
+    let append = |stamp: Stamp, findings: &Findings<'_>| {
+        let cell = contents.get(stamp.offset, work);
+        let owner = cell.and_then(|cell| payloads.owner(cell.key, work));
+        findings.witness(owner.map_or(stamp.by, |(place, _)| Who::Op(subject.ops[place].0)))
+    };
+    let mut last: Option<Stamp> = None;
+    for stamp in stamps {
+        work.step();
+        match last {
+            Some(before) if before.offset == stamp.offset => {
+                if before.timestamp != stamp.timestamp {
+                    findings.add(Violation::TimestampsDiffer {
+                        log: findings.log(),
+                        offset: stamp.offset,
+                        one: before.timestamp,
+                        by: findings.witness(before.by),
+                        two: stamp.timestamp,
+                        and: findings.witness(stamp.by),
+                    });
+                }
+                continue;
+            }
+            Some(before) if before.timestamp > stamp.timestamp => {
+                findings.add(Violation::TimestampBack {
+                    log: findings.log(),
+                    before: append(before, findings),
+                    timestamp: before.timestamp,
+                    after: append(stamp, findings),
+                    lower: stamp.timestamp,
+                });
+            }
+            _ => {}
+        }
+        last = Some(stamp);
     }
 }
 
 /// What one session was shown of one log.
 pub(super) struct Shown {
     pub(super) op: OpId,
+    /// 0 where it may have seen more.
     pub(super) call: Nanos,
     pub(super) ret: Nanos,
     pub(super) tail: u64,
@@ -391,6 +436,16 @@ pub(super) fn sessions(
         let Some((ret, reply)) = answer(operation) else {
             continue;
         };
+        // Who was given a record saw at least its append; and may have seen more.
+        if let (Some(last), Some(session)) = (given(operation).last(), session) {
+            shown.entry(session).or_default().push(Shown {
+                op: *id,
+                call: 0,
+                ret,
+                tail: last.offset.saturating_add(1),
+                version: None,
+            });
+        }
         let (tail, version) = match reply {
             Reply::Tail(tail) => (Some(tail.offset), tail.version),
             Reply::Read(read) => (read.tail, None),

@@ -93,7 +93,7 @@ fn jobs(
         .filter_map(|point| Some((point.trim_point?, point.version?)))
         .collect();
     let seal_due = due.iter().find_map(|due| match due {
-        Due::Seal { version } => Some(*version),
+        Due::Seal { version, by } => Some((*version, *by)),
         Due::Trim { .. } => None,
     });
     let sealed = points
@@ -120,7 +120,7 @@ fn jobs(
         let before = seen.checked_sub(1).map_or(0, |last| tails[last].1);
         let deadline = tails.get(seen).map_or(u64::MAX, |(_, version)| *version);
         let deadline = match (seal_due, sealed) {
-            (Some(due), _) => deadline.min(due.saturating_sub(1)),
+            (Some((due, _)), _) => deadline.min(due.saturating_sub(1)),
             (None, Some(sealed)) => deadline.min(sealed),
             (None, None) => deadline,
         };
@@ -145,10 +145,10 @@ fn jobs(
             append: Some(place),
         });
     }
-    let mut due_trims: Vec<(u64, u64)> = due
+    let mut due_trims: Vec<(u64, u64, Who)> = due
         .iter()
         .filter_map(|due| match due {
-            Due::Trim { to, version } => Some((*to, *version)),
+            Due::Trim { to, version, by } => Some((*to, *version, *by)),
             Due::Seal { .. } => None,
         })
         .collect();
@@ -171,9 +171,9 @@ fn jobs(
                     // Beyond the end of the log: it was refused.
                     continue;
                 }
-                let at = work.partition_point(&due_trims, |(target, _)| *target < to);
+                let at = work.partition_point(&due_trims, |(target, ..)| *target < to);
                 let serves =
-                    due_trims.get(at).is_some_and(|(target, _)| *target == to) && !served[at];
+                    due_trims.get(at).is_some_and(|(target, ..)| *target == to) && !served[at];
                 let lower = work.partition_point(&marks, |(mark, _)| *mark < to);
                 let mut release = not_before(call);
                 if let Some(below) = lower.checked_sub(1) {
@@ -199,7 +199,7 @@ fn jobs(
             }
             Kind::Seal => {
                 let after = unsealed.map_or(1, |version| version.saturating_add(1));
-                let deadline = due_seal.take();
+                let deadline = due_seal.take().map(|(version, _)| version);
                 jobs.push(Job {
                     op,
                     release: not_before(call).max(after),
@@ -218,12 +218,8 @@ fn jobs(
         .iter()
         .zip(&served)
         .filter(|(_, served)| !**served)
-        .map(|((to, version), _)| (Some(*to), *version));
-    for (to, version) in unserved.chain(due_seal.map(|version| (None, version))) {
-        let by = points
-            .iter()
-            .find(|point| point.version == Some(version))
-            .map_or(Who::Settled, |point| point.who);
+        .map(|((to, _, by), _)| (Some(*to), *by));
+    for (to, by) in unserved.chain(due_seal.map(|(_, by)| (None, by))) {
         if subject.history.complete {
             findings.add(match to {
                 Some(trim_point) => Violation::TrimUnexplained {
@@ -330,7 +326,7 @@ fn schedule(
                 .iter()
                 .take_while(|(before, _)| *before == place)
             {
-                let release = jobs[*next].release.max(version + 1);
+                let release = jobs[*next].release.max(version.saturating_add(1));
                 waiting.push(Reverse((release, *next)));
             }
         }

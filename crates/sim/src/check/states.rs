@@ -1,4 +1,5 @@
-//! The states that replies show, by version: one sequence of commands must explain them all.
+//! The states that replies show: each must be possible, all must follow each other in one order; and by version, one
+//! sequence of commands must explain them all.
 
 use super::findings::Findings;
 use super::points::Point;
@@ -6,13 +7,79 @@ use super::subject::Who;
 use super::violation::Violation;
 use super::work::Work;
 
-/// What must have been done by some version, of which its caller does not know that it happened.
+/// What must have been done by some version, of which its caller does not know that it happened; and who saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// A trim to there, at that version at the latest.
-    Trim { to: u64, version: u64 },
+    Trim { to: u64, version: u64, by: Who },
     /// A seal, at that version at the latest.
-    Seal { version: u64 },
+    Seal { version: u64, by: Who },
+}
+
+/// Holds each state against itself, and those that nobody need have ordered against each other: tails, trim points and
+/// seals only rise, so of two states one has none lower.
+pub(super) fn chain(points: &[Point], findings: &mut Findings<'_>, work: &Work) {
+    let mut contradict = |what, one: Who, two: Who| {
+        findings.add(Violation::States {
+            log: findings.log(),
+            what,
+            one: findings.witness(one),
+            two: findings.witness(two),
+        });
+    };
+    let mut maker: Option<Who> = None;
+    for point in points {
+        work.step();
+        if let (Some(tail), Some(trim_point)) = (point.tail, point.trim_point)
+            && trim_point > tail
+        {
+            contradict("the trim point lies beyond the tail", point.who, point.who);
+        }
+        if let (Some(to), Some(trim_point)) = (point.to, point.trim_point)
+            && trim_point < to
+        {
+            contradict("a trim did not move the trim point", point.who, point.who);
+        }
+        if point.makes()
+            && let Some(other) = maker.replace(point.who)
+        {
+            contradict("the log was made twice", other, point.who);
+        }
+    }
+    let tails = points
+        .iter()
+        .filter_map(|point| Some((point.tail?, point.trim_point?, point.who)));
+    crossing(tails.collect(), work, |one, two| {
+        contradict(
+            "one has the higher tail, the other the higher trim point",
+            one,
+            two,
+        );
+    });
+    // Of tails and seals: a sealed log's tail is the last (`order::after_seal`).
+    let seals = points
+        .iter()
+        .filter_map(|point| Some((point.trim_point?, point.sealed?.into(), point.who)));
+    crossing(seals.collect(), work, |one, two| {
+        contradict(
+            "one has the higher trim point, the other is sealed",
+            one,
+            two,
+        );
+    });
+}
+
+/// Finds states of which one has the higher first number and the other the higher second.
+fn crossing(mut states: Vec<(u64, u64, Who)>, work: &Work, mut found: impl FnMut(Who, Who)) {
+    work.sort_by_key(&mut states, |(first, second, _)| (*first, *second));
+    let mut highest: Option<(u64, Who)> = None;
+    for (_, second, who) in states {
+        work.step();
+        match highest {
+            Some((higher, by)) if higher > second => found(who, by),
+            _ => highest = Some((second, who)),
+        }
+    }
 }
 
 /// Holds the states against each other, in the order of their versions: `points` is sorted by rank. What they show
@@ -75,12 +142,11 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
                 contradict("a higher version has a lower trim point", by.who);
             } else if now != before && trimmed.is_some() && by.version == point.version {
                 contradict("one version has two trim points", by.who);
-            } else if own.is_some_and(|to| now < to) {
-                contradict("a trim did not move the trim point", point.who);
             } else if now > before.max(own.unwrap_or(0)) {
                 due.push(Due::Trim {
                     to: now,
                     version: point.version.unwrap_or(u64::MAX),
+                    by: point.who,
                 });
             }
             trimmed = Some((now, point));
@@ -97,6 +163,7 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
             } else if now && !before && !point.command {
                 due.push(Due::Seal {
                     version: point.version.unwrap_or(u64::MAX),
+                    by: point.who,
                 });
             }
             if now != before || sealed.is_none() {

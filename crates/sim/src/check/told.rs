@@ -59,10 +59,11 @@ impl fmt::Display for Violation {
                 append,
                 first,
                 second,
+                by,
             } => head(
                 log,
                 format!("a record is there twice, at {first} and at {second}"),
-                &[append],
+                &[append, by],
             ),
             Violation::Torn {
                 log,
@@ -78,10 +79,11 @@ impl fmt::Display for Violation {
                 log,
                 append,
                 instead,
+                by,
             } => head(
                 log,
                 "an acknowledged append is not there".into(),
-                &both(append, instead.as_deref()),
+                &[append, instead.as_deref().unwrap_or(by)],
             ),
             Violation::Misplaced {
                 log,
@@ -239,7 +241,11 @@ impl fmt::Display for Violation {
                 what,
                 one,
                 two,
-            } => head(log, (*what).to_owned(), &[one, two]),
+            } => head(
+                log,
+                (*what).to_owned(),
+                &both(one, Some(two.as_ref()).filter(|two| *two != one.as_ref())),
+            ),
             Violation::FirstVersion { log, version, by } => head(
                 log,
                 format!("version 1 is the making of the log, and this has version {version}"),

@@ -61,6 +61,8 @@ pub enum Violation {
         first: u64,
         /// And where it is again.
         second: u64,
+        /// Who was given it there.
+        by: Box<Witness>,
     },
     /// A batch is not whole, or not in its order.
     Torn {
@@ -81,6 +83,8 @@ pub enum Violation {
         append: Box<Witness>,
         /// The append that stands at its place, if one does.
         instead: Option<Box<Witness>>,
+        /// Who did not find it.
+        by: Box<Witness>,
     },
     /// Acknowledged at one place, and at another.
     Misplaced {
@@ -260,15 +264,15 @@ pub enum Violation {
         /// The other.
         two: Box<Witness>,
     },
-    /// Two answers that no one sequence of commands can have given.
+    /// Two answers that no one sequence of commands can have given; or one that none can.
     States {
         /// The log.
         log: String,
         /// What contradicts.
         what: &'static str,
-        /// At the lower version, or the same.
+        /// One; at the lower version, if they have any.
         one: Box<Witness>,
-        /// At the higher version.
+        /// The other; maybe the same.
         two: Box<Witness>,
     },
     /// The first version is the making of the log, and of nothing else.

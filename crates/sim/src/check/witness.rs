@@ -4,10 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::subject::Who;
+use super::subject::{Subject, Who};
 use crate::history::{
-    Consistency, Event, History, Kind, LogName, Nanos, Operation, Outcome, Payload, ReadReply,
-    Reply, Stored,
+    Consistency, Event, Kind, Nanos, Operation, Outcome, Payload, ReadReply, Reply, Stored,
 };
 
 /// An operation, its times and what it was told.
@@ -32,9 +31,9 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub(super) fn new(history: &History, log: &LogName, who: Who) -> Witness {
+    pub(super) fn new(subject: &Subject<'_>, who: Who) -> Witness {
         match who {
-            Who::Op(id) => match history.get(id) {
+            Who::Op(id) => match subject.history.get(id) {
                 Some(operation) => Witness {
                     op: Some(id.0),
                     client: Some(operation.client.0),
@@ -45,21 +44,15 @@ impl Witness {
                 },
                 None => Witness::whole(String::new()),
             },
-            Who::Settled => Witness::whole(
-                history
-                    .settled
-                    .iter()
-                    .find(|settled| settled.log == *log)
-                    .map_or(String::new(), |settled| {
-                        let mut said =
-                            format!("trim point {}, tail {}", settled.trim_point, settled.tail);
-                        version(&mut said, settled.version);
-                        if let Some(sealed) = settled.sealed {
-                            said += if sealed { ", sealed" } else { ", not sealed" };
-                        }
-                        said
-                    }),
-            ),
+            Who::Settled => {
+                let settled = subject.settled;
+                let mut said = format!("trim point {}, tail {}", settled.trim_point, settled.tail);
+                version(&mut said, settled.version);
+                if let Some(sealed) = settled.sealed {
+                    said += if sealed { ", sealed" } else { ", not sealed" };
+                }
+                Witness::whole(said)
+            }
         }
     }
 
@@ -151,9 +144,10 @@ fn carrying(floor: u64) -> String {
 
 fn said(operation: &Operation) -> String {
     let mut text = outcome(&operation.outcome);
-    for (_, later) in &operation.again {
+    for (_, later) in operation.again.iter().take(SHOWN) {
         text += &format!("; later: {}", outcome(later));
     }
+    more(&mut text, "answers", operation.again.len());
     text
 }
 
@@ -179,7 +173,8 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-fn reply(reply: &Reply) -> String {
+/// What one reply said.
+pub(super) fn reply(reply: &Reply) -> String {
     let mut text;
     let known;
     match reply {
@@ -245,9 +240,10 @@ fn reply(reply: &Reply) -> String {
 
 fn read_text(read: &ReadReply) -> String {
     let mut text = format!("records {}", range(&read.records));
-    for gap in &read.gaps {
+    for gap in read.gaps.iter().take(SHOWN) {
         text += &format!(", gap {}..{}", gap.from, gap.to);
     }
+    more(&mut text, "gaps", read.gaps.len());
     if let Some(tail) = read.tail {
         text += &format!(", tail {tail}");
     }
@@ -271,10 +267,17 @@ fn range(records: &[Stored]) -> String {
     }
 }
 
+/// As many of one kind as a person reads; so what is shown is short, however long the operation.
+const SHOWN: usize = 3;
+
+fn more(text: &mut String, what: &str, count: usize) {
+    if count > SHOWN {
+        text.push_str(&format!(", … {count} {what} in all"));
+    }
+}
+
 /// A few of them.
 fn list<'a>(payloads: impl ExactSizeIterator<Item = &'a Payload>) -> String {
-    /// As many as a person reads.
-    const SHOWN: usize = 3;
     let count = payloads.len();
     let mut shown: Vec<String> = payloads.take(SHOWN).map(Payload::to_string).collect();
     if count > SHOWN {

@@ -1,7 +1,7 @@
 //! A history as JSON Lines.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +42,23 @@ pub enum ReadError {
     },
 }
 
+/// So that a file that is something else is not read into memory to find that out.
+const HEADER_BYTES_MAX: u64 = 64 << 10;
+/// The longest line is that of a log's records.
+const LINE_BYTES_MAX: u64 = 1 << 30;
+
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     paxlog_history: u32,
     #[serde(default = "complete")]
     complete: bool,
+}
+
+/// Of whatever format.
+#[derive(Deserialize)]
+struct Version {
+    paxlog_history: u32,
 }
 
 fn complete() -> bool {
@@ -91,17 +103,29 @@ impl History {
         out.flush()
     }
 
-    /// Reads what [`History::write`] wrote. Empty lines are passed over.
+    /// Reads what [`History::write`] wrote. Empty lines are passed over. It takes memory in proportion to what is read,
+    /// and reads no line beyond 1 GiB.
     ///
     /// # Errors
     /// [`ReadError`], which names the line.
-    pub fn read(mut input: impl BufRead) -> Result<History, ReadError> {
+    pub fn read(input: impl BufRead) -> Result<History, ReadError> {
+        History::read_lines(input, LINE_BYTES_MAX)
+    }
+
+    fn read_lines(mut input: impl BufRead, line_bytes_max: u64) -> Result<History, ReadError> {
         let mut history = History::default();
         let mut names: BTreeSet<LogName> = BTreeSet::new();
+        let mut settled: BTreeSet<LogName> = BTreeSet::new();
         let mut text = Vec::new();
         for number in 1_u64.. {
             text.clear();
-            let read = input.read_until(b'\n', &mut text);
+            let bytes_max = if number == 1 {
+                HEADER_BYTES_MAX
+            } else {
+                line_bytes_max
+            };
+            let mut line = input.by_ref().take(bytes_max);
+            let read = line.read_until(b'\n', &mut text);
             if read.map_err(|error| ReadError::Io {
                 line: number - 1,
                 error,
@@ -113,27 +137,31 @@ impl History {
                 };
             }
             if number == 1 {
-                let header: Header =
-                    serde_json::from_slice(&text).map_err(|_| ReadError::NoHistory)?;
-                if header.paxlog_history != FORMAT {
-                    return Err(ReadError::Version {
-                        version: header.paxlog_history,
-                    });
-                }
-                history.complete = header.complete;
+                history.complete = header(&text)?.complete;
                 continue;
+            }
+            if text.len() as u64 == bytes_max && !text.ends_with(b"\n") {
+                return Err(ReadError::Garbled {
+                    line: number,
+                    why: format!("it is longer than {bytes_max} bytes"),
+                });
             }
             if text.trim_ascii().is_empty() {
                 continue;
             }
             history
-                .take(&text, &mut names)
+                .add(&text, &mut names, &mut settled)
                 .map_err(|why| ReadError::Garbled { line: number, why })?;
         }
         unreachable!("a file has fewer lines than numbers")
     }
 
-    fn take(&mut self, text: &[u8], names: &mut BTreeSet<LogName>) -> Result<(), String> {
+    fn add(
+        &mut self,
+        text: &[u8],
+        names: &mut BTreeSet<LogName>,
+        settled_logs: &mut BTreeSet<LogName>,
+    ) -> Result<(), String> {
         // One copy of each name.
         let mut shared = |name: &LogName| match names.get(name) {
             Some(known) => known.clone(),
@@ -147,6 +175,9 @@ impl History {
                 if operation.ret.is_some_and(|ret| ret < operation.call) {
                     return Err("the operation returned before it was called".into());
                 }
+                if operation.again.iter().any(|(at, _)| *at < operation.call) {
+                    return Err("the operation was answered again before it was called".into());
+                }
                 if operation.ret.is_none() && !matches!(operation.outcome, Outcome::Unknown { .. })
                 {
                     return Err("the operation was answered and has no `ret`".into());
@@ -155,15 +186,29 @@ impl History {
                 self.operations.push(operation);
             }
             OwnedLine::Settled(mut settled) => {
-                if self.settled.iter().any(|other| other.log == settled.log) {
+                settled.log = shared(&settled.log);
+                if !settled_logs.insert(settled.log.clone()) {
                     return Err(format!("log {} is settled a second time", settled.log));
                 }
-                settled.log = shared(&settled.log);
                 self.settled.push(settled);
             }
         }
         Ok(())
     }
+}
+
+fn header(text: &[u8]) -> Result<Header, ReadError> {
+    let Version { paxlog_history } =
+        serde_json::from_slice(text).map_err(|_| ReadError::NoHistory)?;
+    if paxlog_history != FORMAT {
+        return Err(ReadError::Version {
+            version: paxlog_history,
+        });
+    }
+    serde_json::from_slice(text).map_err(|error| ReadError::Garbled {
+        line: 1,
+        why: reason(&error),
+    })
 }
 
 /// Without the place that serde names: to it every line is the first.

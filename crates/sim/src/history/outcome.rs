@@ -6,7 +6,7 @@ use super::stored::{self, Stored};
 
 /// What came of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
     /// It was answered.
     Ok(Reply),
@@ -45,7 +45,7 @@ pub struct Observed {
 /// What a reply said. A `version` is how many commands had been applied to the log, the answered one included; it is
 /// none where the recorder does not learn it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reply {
     /// To an append.
     Appended(Receipt),

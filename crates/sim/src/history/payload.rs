@@ -162,8 +162,10 @@ impl<'de> Deserialize<'de> for Payload {
                 Ok(bytes.into())
             }
             Form::Id { id, len } => {
-                let id = u64::from_str_radix(&id, 16).map_err(|_| {
-                    D::Error::custom(format!("{id:?} is not a hexadecimal number of 64 bits"))
+                let digits = id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let number = u64::from_str_radix(&id, 16).ok().filter(|_| digits);
+                let id = number.ok_or_else(|| {
+                    D::Error::custom(format!("{id:?} is not sixteen hexadecimal digits"))
                 })?;
                 Ok(Payload::Id { id, len })
             }
@@ -204,7 +206,15 @@ mod tests {
             assert_eq!(back, payload);
             assert_eq!(serde_json::to_string(&back).unwrap(), text, "the same form");
         }
-        for wrong in [r#"{"id":"xyz","len":1}"#, r#"{"base64":"%"}"#, "1"] {
+        for wrong in [
+            r#"{"id":"xyz","len":1}"#,
+            r#"{"id":"+000000000000001","len":1}"#,
+            r#"{"id":"1","len":1}"#,
+            r#"{"id":"0000000000000001","len":1,"what":1}"#,
+            r#"{"base64":"%"}"#,
+            r#"{"base64":"eA==","what":1}"#,
+            "1",
+        ] {
             assert!(serde_json::from_str::<Payload>(wrong).is_err(), "{wrong}");
         }
     }

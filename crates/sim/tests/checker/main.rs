@@ -2,14 +2,25 @@
 //!
 //! | module | shows |
 //! |---|---|
+//! | `alone` | each rule where no other would notice |
+//! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
+//! | `seals` | a log that is sealed in the midst of its appends |
+//! | `unversioned` | what must show also where replies carry no versions |
+//! | `versions` | what is unknown takes only a version of its time |
 //! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
 //! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
 //! | `referee` | a general linearizability tester says the same of small random histories |
 //! | `cost` | the work grows as the history does |
 
+mod alone;
 mod cost;
+mod faults;
 mod generate;
+mod hand;
 mod properties;
 mod referee;
 mod rng;
 mod rules;
+mod seals;
+mod unversioned;
+mod versions;

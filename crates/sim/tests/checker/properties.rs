@@ -1,7 +1,7 @@
 //! Random legal histories pass; with a swap, loss, repeat or shift they fail.
 
 use paxlog_sim::check::{Report, check};
-use paxlog_sim::history::{Consistency, History, Kind, Outcome, Reply, Stored};
+use paxlog_sim::history::{Consistency, History, Kind, Outcome, Receipt, Reply, Stored};
 use proptest::prelude::*;
 
 use crate::generate::{Mix, legal};
@@ -168,6 +168,162 @@ proptest! {
             prop_assert!(!check(&changed).clean(), "{id} saw {last} early");
         }
     }
+}
+
+/// Each change to a legal history, that it was made, and how often: so that none of the properties is empty.
+#[test]
+fn a_swap_a_loss_a_repeat_and_a_shift_are_each_made_and_each_found() {
+    let mut made = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in 0..300 {
+        let history = legal(seed, mix(20 + seed % 60));
+        assert!(check(&history).clean());
+        for (what, changed) in changed(&history, &mut Rng::new(seed)) {
+            *made.entry(what).or_default() += 1;
+            let report = check(&changed);
+            assert!(!report.clean(), "seed {seed}: {what} passed");
+        }
+    }
+    println!("{made:?}");
+    assert_eq!(made.len(), 13, "{made:?}");
+    for (what, count) in made {
+        assert!(count >= 100, "{what} was made {count} times");
+    }
+}
+
+/// The history with one change each, none of which any log can have told.
+fn changed(history: &History, rng: &mut Rng) -> Vec<(&'static str, History)> {
+    let mut all: Vec<(&'static str, History)> = Vec::new();
+    let mut with = |what, change: &mut dyn FnMut(&mut History)| {
+        let mut changed = history.clone();
+        change(&mut changed);
+        all.push((what, changed));
+    };
+    let receipts: Vec<usize> = (0..history.operations.len())
+        .filter(|at| {
+            let operation = &history.operations[*at];
+            matches!(operation.outcome, Outcome::Ok(Reply::Appended(_)))
+        })
+        .collect();
+    let (Some(first), Some(last)) = (receipts.first(), receipts.last()) else {
+        unreachable!("the generator acknowledges one");
+    };
+    let chosen = receipts[rng.below(receipts.len() as u64) as usize];
+    // What receipts say.
+    with("a receipt is shifted up", &mut |history| {
+        shift(history, chosen, 1)
+    });
+    if receipt_of(history, chosen).start > 0 {
+        with("a receipt is shifted down", &mut |history| {
+            shift(history, chosen, u64::MAX);
+        });
+    }
+    if first != last {
+        with("two receipts are swapped", &mut |history| {
+            let one = receipt_of(history, *first);
+            let two = receipt_of(history, *last);
+            set(history, *first, two);
+            set(history, *last, one);
+        });
+        with("a receipt is another's", &mut |history| {
+            let one = receipt_of(history, *first);
+            set(history, *last, one);
+        });
+    }
+    // What the log holds.
+    let promised = acknowledged(history);
+    let settled = &history.settled[0];
+    let mine: Vec<usize> = (0..settled.records.len())
+        .filter(|at| promised.contains(&settled.records[*at].offset))
+        .collect();
+    if let Some(at) = mine.get(rng.below(mine.len().max(1) as u64) as usize) {
+        let mut records = |what, change: &mut dyn FnMut(&mut Vec<Stored>)| {
+            with(what, &mut |history| {
+                let settled = &mut history.settled[0];
+                settled.replicas.clear();
+                change(&mut settled.records);
+                for (offset, stored) in (settled.trim_point..).zip(&mut settled.records) {
+                    stored.offset = offset;
+                }
+                settled.tail = settled.trim_point + settled.records.len() as u64;
+            });
+        };
+        records("a record is lost", &mut |records| {
+            records.remove(*at);
+        });
+        records("a record is repeated behind", &mut |records| {
+            records.push(records[*at].clone());
+        });
+        records("a record is repeated before", &mut |records| {
+            records.insert(0, records[*at].clone());
+        });
+        records("all are shifted by a foreign one", &mut |records| {
+            records.insert(0, Stored::new(0, "nobody sent this", None));
+        });
+        let other = rng.below(settled.records.len() as u64) as usize;
+        if other != *at {
+            records("two records are swapped", &mut |records| {
+                let payload = records[*at].payload.clone();
+                records[*at].payload = std::mem::replace(&mut records[other].payload, payload);
+            });
+        }
+        let copy = settled.records.clone();
+        with("a replica lost a record", &mut |history| {
+            let mut copy = copy.clone();
+            copy.remove(*at);
+            history.settled[0].add_replica(9, copy);
+        });
+        if other != *at {
+            with("a replica swapped two records", &mut |history| {
+                let mut copy = copy.clone();
+                let payload = copy[*at].payload.clone();
+                copy[*at].payload = std::mem::replace(&mut copy[other].payload, payload);
+                history.settled[0].add_replica(9, copy);
+            });
+        }
+    }
+    // What a reader was given.
+    let given = history.operations.iter().position(|operation| {
+        matches!(&operation.outcome, Outcome::Ok(Reply::Read(read)) if read.records.len() > 1)
+    });
+    if let Some(at) = given {
+        let mut records = |what, change: &mut dyn FnMut(&mut Vec<Stored>)| {
+            with(what, &mut |history| {
+                if let Outcome::Ok(Reply::Read(read)) = &mut history.operations[at].outcome {
+                    change(&mut read.records);
+                }
+            });
+        };
+        records("a reader was not given a record", &mut |records| {
+            records.remove(0);
+        });
+        records(
+            "a reader was given two in each other's place",
+            &mut |records| {
+                let payload = records[0].payload.clone();
+                records[0].payload = std::mem::replace(&mut records[1].payload, payload);
+            },
+        );
+    }
+    all
+}
+
+fn receipt_of(history: &History, at: usize) -> Receipt {
+    match history.operations[at].outcome {
+        Outcome::Ok(Reply::Appended(receipt)) => receipt,
+        _ => unreachable!("chosen so"),
+    }
+}
+
+fn set(history: &mut History, at: usize, receipt: Receipt) {
+    history.operations[at].outcome = Outcome::Ok(Reply::Appended(receipt));
+    history.operations[at].again.clear();
+}
+
+fn shift(history: &mut History, at: usize, by: u64) {
+    let mut receipt = receipt_of(history, at);
+    receipt.start = receipt.start.wrapping_add(by);
+    receipt.end = receipt.end.wrapping_add(by);
+    set(history, at, receipt);
 }
 
 fn acknowledged(history: &History) -> std::collections::BTreeSet<u64> {

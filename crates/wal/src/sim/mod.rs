@@ -119,9 +119,20 @@ impl SimDisk {
         }
         let files = names
             .values()
-            .map(|id| (*id, state.files[id].power_cut(&mut rng)))
+            .map(|id| (*id, state.files[id].power_cut(Some(&mut rng))))
             .collect();
         SimDisk::from_state(state.settled(rng, names, files))
+    }
+
+    /// The worst that a power cut at this moment can leave: nothing that was not synced.
+    pub fn worst_power_cut(&self) -> SimDisk {
+        let state = self.state();
+        let names = state.durable_names.clone();
+        let files = names
+            .values()
+            .map(|id| (*id, state.files[id].power_cut(None)))
+            .collect();
+        SimDisk::from_state(state.settled(Rng::new(0), names, files))
     }
 
     /// What a crash of the process alone leaves: all that was written, since the cache survives.
@@ -139,9 +150,19 @@ impl SimDisk {
         self.state().dies_in = calls;
     }
 
+    /// Whether it died, as asked for by [`die_in`](SimDisk::die_in).
+    pub fn is_dead(&self) -> bool {
+        self.state().dies_in == Some(0)
+    }
+
     /// The `nth` sync from now on (0 is the next) fails, once.
     pub fn fail_sync(&self, nth: u64) {
         self.state().sync_fails_in = Some(nth);
+    }
+
+    /// No sync fails that has not yet.
+    pub fn spare_syncs(&self) {
+        self.state().sync_fails_in = None;
     }
 
     /// Reads that touch these bytes of a file fail with an IO error.
@@ -167,15 +188,33 @@ impl SimDisk {
 
     /// Flips the bits of `mask` in one byte, in the cache and on the disk. Whether there is such a byte.
     pub fn flip(&self, name: &str, at: u64, mask: u8) -> bool {
+        self.at_rest(name, |file| {
+            file.change(at, &mut |_, byte| *byte ^= mask, 1)
+        })
+    }
+
+    /// Puts other bytes in place of those at rest, in the cache and on the disk: what a misdirected or a lost
+    /// write leaves. Whether there are such bytes.
+    pub fn replace(&self, name: &str, at: u64, bytes: &[u8]) -> bool {
+        let mut put = |to: u64, byte: &mut u8| *byte = bytes[(to - at) as usize];
+        self.at_rest(name, |file| file.change(at, &mut put, bytes.len() as u64))
+    }
+
+    /// The sector that holds a byte can't be read any more, also after a power cut, until it is written.
+    /// Whether there is such a file.
+    pub fn ruin(&self, name: &str, at: u64) -> bool {
+        self.at_rest(name, |file| {
+            file.ruin(at);
+            true
+        })
+    }
+
+    fn at_rest(&self, name: &str, change: impl FnOnce(&mut Sectors) -> bool) -> bool {
         let mut state = self.state();
         let Some(id) = state.names.get(name).copied() else {
             return false;
         };
-        state
-            .files
-            .get_mut(&id)
-            .expect("a name has its file")
-            .flip(at, mask)
+        change(state.files.get_mut(&id).expect("a name has its file"))
     }
 
     /// A file's content as reads show it.
@@ -200,6 +239,11 @@ impl SimDisk {
     /// Names of all files, in order.
     pub fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
+    }
+
+    /// Bytes of all files.
+    pub fn used(&self) -> u64 {
+        self.state().used()
     }
 
     /// Changing calls so far, for choosing when to die.
@@ -263,6 +307,11 @@ impl State {
         self.change().map_err(Fault::error)
     }
 
+    fn used(&self) -> u64 {
+        let bytes = |id: &u64| self.files[id].now().len() as u64;
+        self.names.values().map(bytes).sum()
+    }
+
     fn record(&mut self, change: Change) {
         apply(&mut self.names, &change);
         self.journal.push(change);
@@ -321,14 +370,9 @@ impl Disk for SimDisk {
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
         state.change_whole()?;
-        let used: u64 = state
-            .names
-            .values()
-            .map(|id| state.files[id].now().len() as u64)
-            .sum();
         if state
             .capacity
-            .is_some_and(|capacity| used + bytes > capacity)
+            .is_some_and(|capacity| state.used() + bytes > capacity)
         {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
@@ -407,21 +451,25 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut state = self.disk.state();
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|p| p.iter().copied()).collect();
+        let mut parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
         let fault = state.change().err();
         match &fault {
             None => {}
             Some(Fault::Dying) => {
-                let n = state.rng.below(bytes.len() as u64 + 1) as usize;
-                bytes.truncate(n);
+                let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
+                let mut left = state.rng.below(bytes + 1) as usize;
+                for part in &mut parts {
+                    *part = &part[..left.min(part.len())];
+                    left -= part.len();
+                }
             }
-            Some(_) => bytes.clear(),
+            Some(_) => parts.clear(),
         }
         let file = state
             .files
             .get_mut(&self.id)
             .expect("an open file is there");
-        let wrote = file.write(offset, &bytes);
+        let wrote = file.write(offset, &parts);
         match fault {
             None => wrote,
             Some(fault) => Err(fault.error()),
@@ -440,8 +488,12 @@ impl DiskFile for SimFile {
         {
             return Err(io::Error::other("a bad block"));
         }
-        let now = state.files[&self.id].now();
-        let found = now
+        let file = &state.files[&self.id];
+        if !file.readable(offset, end) {
+            return Err(io::Error::other("a bad sector"));
+        }
+        let found = file
+            .now()
             .get(offset as usize..end as usize)
             .ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(found);
@@ -499,9 +551,13 @@ impl DiskFile for SimFile {
 
     fn view(&self, start: u64, end: u64) -> Option<Bytes> {
         let state = self.disk.state();
-        let now = state.files[&self.id].now();
-        now.get(start as usize..end as usize)
-            .map(Bytes::copy_from_slice)
+        let file = &state.files[&self.id];
+        // A real page would end the process: here the reader is sent to the disk, and gets an error.
+        if !file.readable(start, end) {
+            return None;
+        }
+        let bytes = file.now().get(start as usize..end as usize);
+        bytes.map(Bytes::copy_from_slice)
     }
 }
 

@@ -10,7 +10,11 @@ fn main() -> ExitCode {
 
 fn play(bug: u32, seed: u64, trace: bool) -> Played {
     planted::set(bug);
-    let report = paxlog_sim::run(seed, trace);
+    let detail = match trace {
+        true => paxlog_sim::Detail::Events,
+        false => paxlog_sim::Detail::Nothing,
+    };
+    let report = paxlog_sim::run(seed, detail);
     planted::set(0);
     Played {
         failure: report.failure.map(|failure| (failure.rule, failure.what)),

@@ -169,6 +169,28 @@ fn what_is_no_history_is_refused_in_a_sentence() {
             "{\"paxlog_history\":1}\n\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[]}}\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[]}}\n",
             "line 4: log a is settled a second time",
         ),
+        ("{\"paxlog_history\":2,\"new\":1}\n", "format 2"),
+        (
+            // Else the history would be taken for complete.
+            "{\"paxlog_history\":1,\"complet\":false}\n",
+            "line 1: unknown field `complet`",
+        ),
+        (
+            "{\"paxlog_history\":1}\n{\"op\":{\"client\":1,\"log\":\"a\",\"call\":5,\"kind\":\"seal\",\"outcome\":{\"unknown\":{\"what\":1}}}}\n",
+            "line 2: unknown field `what`",
+        ),
+        (
+            "{\"paxlog_history\":1}\n{\"op\":{\"client\":1,\"log\":\"a\",\"call\":5,\"ret\":6,\"kind\":\"seal\",\"outcome\":{\"ok\":{\"sealed\":{\"tail\":1,\"what\":1}}}}}\n",
+            "line 2: unknown field `what`",
+        ),
+        (
+            "{\"paxlog_history\":1}\n{\"op\":{\"client\":1,\"log\":\"a\",\"call\":5,\"kind\":\"seal\",\"outcome\":{\"ok\":{\"sealed\":{\"tail\":1}}}}}\n",
+            "line 2: the operation was answered and has no `ret`",
+        ),
+        (
+            "{\"paxlog_history\":1}\n{\"op\":{\"client\":1,\"log\":\"a\",\"call\":5,\"kind\":\"seal\",\"outcome\":{\"unknown\":{}},\"again\":[[4,{\"ok\":{\"sealed\":{\"tail\":1}}}]]}}\n",
+            "line 2: the operation was answered again before",
+        ),
         (
             "{\"paxlog_history\":1}\n{\"what\":1}\n",
             "line 2: unknown variant",
@@ -203,4 +225,86 @@ fn a_later_answer_settles_what_was_unknown_and_stands_beside_what_was_known() {
     assert_eq!((operation.call, operation.ret), (1, Some(3)));
     assert_eq!(operation.outcome, ok(true));
     assert_eq!(operation.again, [(4, ok(false))]);
+}
+
+/// Bytes without end, of which it is counted how many were taken.
+struct Endless(u64);
+
+impl io::Read for Endless {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        into.fill(b' ');
+        self.0 += into.len() as u64;
+        Ok(into.len())
+    }
+}
+
+#[test]
+fn a_line_without_an_end_is_not_read_into_memory() {
+    let mut endless = Endless(0);
+    let error = History::read(io::BufReader::new(&mut endless)).unwrap_err();
+    assert!(matches!(error, ReadError::NoHistory), "{error}");
+    assert!(endless.0 <= 2 * HEADER_BYTES_MAX, "{}", endless.0);
+    let mut endless = Endless(0);
+    let input = io::Read::chain(&b"{\"paxlog_history\":1}\n"[..], &mut endless);
+    let error = History::read_lines(io::BufReader::new(input), 100_000).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: it is longer than 100000 bytes");
+    assert!(endless.0 < 200_000, "{}", endless.0);
+    // One that is as long as it may be is read.
+    let text = written(&example());
+    let longest = text.lines().map(str::len).max().unwrap() as u64 + 1;
+    assert!(History::read_lines(text.as_bytes(), longest).is_ok());
+    assert!(History::read_lines(text.as_bytes(), longest - 1).is_err());
+}
+
+#[test]
+fn whatever_is_changed_in_a_file_it_is_read_and_judged_or_refused() {
+    let text = written(&example()).into_bytes();
+    let (mut read, mut refused) = (0, 0);
+    for at in 0..text.len() {
+        for byte in [b'0', b'9', b'"', b'[', b'}', b',', 0, 0xff] {
+            let mut changed = text.clone();
+            changed[at] = byte;
+            match History::read(&changed[..]) {
+                Ok(history) => {
+                    crate::check::check(&history);
+                    assert_eq!(
+                        History::read(written(&history).as_bytes()).unwrap(),
+                        history
+                    );
+                    read += 1;
+                }
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
+}
+
+#[test]
+fn the_largest_numbers_are_judged_without_a_panic() {
+    let text = written(&example());
+    let lines: Vec<&str> = text.lines().collect();
+    let mut read = 0;
+    for large in ["18446744073709551615", "9223372036854775808", "0"] {
+        // One number at a time; the header's stays.
+        for (number, line) in lines.iter().enumerate().skip(1) {
+            let mut from = 0;
+            while let Some(at) = line[from..].find(|c: char| c.is_ascii_digit()) {
+                let start = from + at;
+                let rest = line[start..].find(|c: char| !c.is_ascii_digit());
+                from = rest.map_or(line.len(), |len| start + len);
+                let changed = format!("{}{large}{}", &line[..start], &line[from..]);
+                let mut changed_lines = lines.clone();
+                changed_lines[number] = &changed;
+                if let Ok(history) = History::read(changed_lines.join("\n").as_bytes()) {
+                    crate::check::check(&history);
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 100, "{read}");
 }

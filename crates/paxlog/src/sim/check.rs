@@ -1,10 +1,10 @@
-//! `paxlog sim`: histories, and whether they kept their promises.
+//! `paxlog sim check`: histories, and whether they kept their promises.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use paxlog_sim::check::{Report, check};
 use paxlog_sim::history::History;
 use serde_json::{Value, json};
@@ -12,12 +12,6 @@ use serde_json::{Value, json};
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::{Format, Stdout};
-
-#[derive(Subcommand)]
-pub(crate) enum SimCommand {
-    /// Judge a recorded history; exits with 5 if a promise was broken.
-    Check(CheckArgs),
-}
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -33,13 +27,8 @@ pub(crate) struct CheckArgs {
     file: PathBuf,
 }
 
-pub(crate) fn sim(global: &Global, command: SimCommand) -> Result<(), Failure> {
-    match command {
-        SimCommand::Check(args) => judge(global, &args.file),
-    }
-}
-
-fn judge(global: &Global, file: &Path) -> Result<(), Failure> {
+pub(crate) fn judge(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
+    let file = args.file.as_path();
     let name = file.display();
     let input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())

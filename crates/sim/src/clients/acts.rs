@@ -1,0 +1,274 @@
+//! What clients do.
+
+use bytes::Bytes;
+use paxlog_session::{AppenderConfig, Consistency as Whom, NotTaken, ReadConfig, TailConfig};
+use paxlog_wire::batch::Record;
+use paxlog_wire::client::{LogRef, Query, ReadFrom};
+
+use super::*;
+use crate::history::{Call, ClientId, Consistency, Payload};
+
+/// How long a call may take that is not made in haste.
+const DEADLINE: u64 = 10 * SECOND;
+/// Tails that a client opens in a run.
+const TAILS_MAX: u64 = 1;
+
+impl World {
+    pub(super) fn act(&mut self, client: usize) {
+        let logs = self.plan.logs;
+        let rng = &mut self.clients.clients[client].rng;
+        let log = rng.below(logs) as usize;
+        match rng.below(100) {
+            0..=79 if self.clients.sealed.contains(&log) && !rng.chance(2) => {}
+            0..=79 => self.append(client, log),
+            80..=88 => self.check_tail(client, log),
+            89..=92 => self.read(client, log, None),
+            93..=94 => self.tail(client, log),
+            95..=98 => self.trim(client, log),
+            // Rarely: nothing is appended to it any more.
+            _ if self.plan.seals && rng.chance(20) => self.seal(client, log),
+            _ => {}
+        }
+    }
+
+    pub(super) fn append(&mut self, client: usize, log: usize) {
+        let name = self.clients.logs[log].clone();
+        let existing = self.clients.clients[client].appenders[log].filter(|&actor| {
+            !matches!(
+                self.clients.actors[actor].role,
+                Role::Append { closed: true, .. }
+            )
+        });
+        let actor = match existing {
+            Some(actor) => actor,
+            None => {
+                let tracker = self.tracker(None);
+                let rng = &mut self.clients.clients[client].rng;
+                let nonce = u128::from(rng.next_u64());
+                let mut config = AppenderConfig::new(&name, nonce, rng.next_u64());
+                config.window = self.plan.window as usize;
+                // A frame of the smallest segment holds it.
+                config.batch_bytes_max = 8 << 10;
+                let machine = Box::new(Appender::new(self.now, config, tracker));
+                let actor = self.add_actor(
+                    client,
+                    Role::Append {
+                        machine,
+                        under_way: BTreeMap::new(),
+                        closed: false,
+                    },
+                );
+                self.clients.clients[client].appenders[log] = Some(actor);
+                self.settle(actor);
+                actor
+            }
+        };
+        let count = 1 + self.clients.clients[client].rng.below(3);
+        let payloads: Vec<Bytes> = (0..count).map(|_| self.payload(client)).collect();
+        let records: Vec<Record> = payloads.iter().cloned().map(Record::new).collect();
+        let token = self.clients.token();
+        // A call that fails takes those behind it with it: whoever is watched for progress is patient.
+        let hasty = log < self.plan.logs as usize;
+        let deadline = match hasty && self.clients.clients[client].rng.chance(1) {
+            true => self.now + MS * self.clients.clients[client].rng.between(1, 300),
+            false => self.now + if hasty { self.plan.deadline } else { DEADLINE },
+        };
+        let Role::Append {
+            machine, under_way, ..
+        } = &mut self.clients.actors[actor].role
+        else {
+            return;
+        };
+        match machine.append(self.now, token, &records, deadline) {
+            Ok(()) => {
+                let call = Call::append(name, payloads.iter().map(|p| Payload::id_of(p)));
+                let op = self.clients.recorder.begin_in(
+                    self.now,
+                    ClientId(client as u64),
+                    actor as u64,
+                    call,
+                );
+                under_way.insert(token.0, op);
+                machine.flush(self.now);
+            }
+            Err(NotTaken::Full | NotTaken::Refused(_)) => {}
+        }
+        self.settle(actor);
+    }
+
+    fn payload(&mut self, client: usize) -> Bytes {
+        let one = &mut self.clients.clients[client];
+        one.next_payload += 1;
+        let mut payload = format!("{client}/{}", one.next_payload).into_bytes();
+        let more = one.rng.below(self.plan.payload_max) as usize;
+        payload.resize(payload.len() + more, b'.');
+        payload.into()
+    }
+
+    fn check_tail(&mut self, client: usize, log: usize) {
+        let name = self.clients.logs[log].clone();
+        let linearizable = self.clients.clients[client].rng.half();
+        let consistency = match linearizable {
+            true => Consistency::Linearizable,
+            false => Consistency::Local,
+        };
+        let token = self.clients.token();
+        let call = Call::check_tail(&name, consistency);
+        let op = self
+            .clients
+            .recorder
+            .begin(self.now, ClientId(client as u64), call);
+        let actor = self.clients.clients[client].queries;
+        let Role::Query { machine, under_way } = &mut self.clients.actors[actor].role else {
+            return;
+        };
+        under_way.insert(token.0, op);
+        let query = Query::CheckTail {
+            log: LogRef::Name(name),
+            linearizable,
+        };
+        let whom = if linearizable {
+            Whom::Leader
+        } else {
+            Whom::Any
+        };
+        machine.ask(self.now, token, query, whom, self.now + DEADLINE);
+        self.settle(actor);
+    }
+
+    /// A read of everything; of one replica alone where `settling` names it.
+    fn read(&mut self, client: usize, log: usize, settling: Option<usize>) {
+        let name = self.clients.logs[log].clone();
+        let rng = &mut self.clients.clients[client].rng;
+        let (linearizable, strict) = match settling {
+            Some(_) => (false, false),
+            None => (rng.half(), rng.chance(10)),
+        };
+        let consistency = match linearizable {
+            true => Consistency::Linearizable,
+            false => Consistency::Local,
+        };
+        // Most look at the end only, about where it is.
+        let about = self.clients.acknowledged / self.clients.logs.len() as u64;
+        let rng = &mut self.clients.clients[client].rng;
+        let whole = settling.is_some() || about < 40 || rng.chance(5);
+        let (from, at) = match whole {
+            true => (ReadFrom::First, 0),
+            false => {
+                let at = about - rng.below(40);
+                (ReadFrom::Offset(at), at)
+            }
+        };
+        let mut config = ReadConfig::new(&name, from, rng.next_u64(), self.now + DEADLINE);
+        (config.linearizable, config.strict) = (linearizable, strict);
+        let tracker = self.tracker(settling);
+        let mut call = Call::read(&name, consistency, strict);
+        if !whole {
+            call = call.reading_from(at);
+        }
+        let op = self
+            .clients
+            .recorder
+            .begin(self.now, ClientId(client as u64), call);
+        let role = Role::Read {
+            machine: Box::new(Read::new(self.now, config, tracker)),
+            op,
+            so_far: ReadReply::default(),
+            at,
+            over: false,
+            for_settling: settling.map(|replica| log << 8 | replica),
+        };
+        let actor = self.add_actor(client, role);
+        self.settle(actor);
+    }
+
+    fn tail(&mut self, client: usize, log: usize) {
+        // Each hears everything: a few are enough.
+        if self.clients.clients[client].tails >= TAILS_MAX {
+            return;
+        }
+        self.clients.clients[client].tails += 1;
+        let name = self.clients.logs[log].clone();
+        let tracker = self.tracker(None);
+        let rng = &mut self.clients.clients[client].rng;
+        let mut config = TailConfig::new(&name, ReadFrom::First, rng.next_u64());
+        config.credit = rng.one_of(&[2_000, 4 << 20]);
+        self.clients.next_session += 1;
+        let role = Role::Tail {
+            machine: Box::new(Tail::new(self.now, config, tracker)),
+            log: name,
+            session: SessionId(self.clients.next_session),
+            over: false,
+        };
+        let actor = self.add_actor(client, role);
+        self.settle(actor);
+    }
+
+    fn trim(&mut self, client: usize, log: usize) {
+        let name = self.clients.logs[log].clone();
+        let appended = self.clients.acknowledged / self.clients.logs.len() as u64;
+        let to = appended.saturating_sub(self.plan.keep);
+        if to == 0 {
+            return;
+        }
+        let token = self.clients.token();
+        let call = Call::trim(&name, to);
+        let op = self
+            .clients
+            .recorder
+            .begin(self.now, ClientId(client as u64), call);
+        let actor = self.clients.clients[client].commands;
+        let Role::Command { machine, under_way } = &mut self.clients.actors[actor].role else {
+            return;
+        };
+        under_way.insert(token.0, op);
+        machine.trim(self.now, token, &name, to, self.now + DEADLINE);
+        self.settle(actor);
+    }
+
+    // ---- the end ----
+
+    /// Gives the tails up, whose machines would go on for ever.
+    pub(crate) fn close_tails(&mut self) {
+        for actor in 0..self.clients.actors.len() {
+            if let Role::Tail { machine, .. } = &mut self.clients.actors[actor].role {
+                machine.close();
+                self.settle(actor);
+            }
+        }
+    }
+
+    /// Seals every log.
+    pub(crate) fn seal_all(&mut self) {
+        for log in 0..self.clients.logs.len() {
+            self.seal(self.clients.seats[0], log);
+        }
+    }
+
+    fn seal(&mut self, client: usize, log: usize) {
+        let name = self.clients.logs[log].clone();
+        self.clients.sealed.insert(log);
+        let token = self.clients.token();
+        let who = ClientId(client as u64);
+        let call = Call::seal(&name);
+        let op = self.clients.recorder.begin(self.now, who, call);
+        let actor = self.clients.clients[client].commands;
+        let Role::Command { machine, under_way } = &mut self.clients.actors[actor].role else {
+            return;
+        };
+        under_way.insert(token.0, op);
+        machine.seal(self.now, token, &name, self.now + DEADLINE);
+        self.settle(actor);
+    }
+
+    /// Reads every log whole, at every replica that takes part.
+    pub(crate) fn read_all(&mut self) {
+        for log in 0..self.clients.logs.len() {
+            for at in 0..self.replicas.len() {
+                if self.replicas[at].in_group() {
+                    self.read(self.clients.seats[0], log, Some(at));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Plans as files: JSON, and what must hold of them.
+
+use crate::plan::{Ending, Plan, SECOND};
+
+/// Why a file is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It is no JSON of this form.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// It cannot be run.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+fn wrong<T>(what: impl Into<String>) -> Result<T, PlanError> {
+    Err(PlanError::Wrong(what.into()))
+}
+
+impl Plan {
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// [`PlanError`]: it is no JSON, has an unknown field, or asks for what cannot be.
+    pub fn from_json(text: &str) -> Result<Plan, PlanError> {
+        let plan: Plan = serde_json::from_str(text)?;
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    /// As a file.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self)
+            .expect("our own types have text keys and always serialize")
+    }
+
+    /// Whether it can be run.
+    fn validate(&self) -> Result<(), PlanError> {
+        if self.version != Plan::VERSION {
+            return wrong(format!(
+                "paxlog_plan is {}, and this release knows {}",
+                self.version,
+                Plan::VERSION
+            ));
+        }
+        if ![1, 3, 5].contains(&self.replicas) {
+            return wrong(format!("replicas is {}: 1, 3 or 5", self.replicas));
+        }
+        let within = |name: &str, value: u64, low: u64, high: u64| match value {
+            value if value < low || value > high => {
+                wrong(format!("{name} is {value}: from {low} to {high}"))
+            }
+            _ => Ok(()),
+        };
+        within("clients", self.clients, 1, 1_000)?;
+        within("logs", self.logs, 1, 1_000)?;
+        within("loss_percent", self.loss_percent, 0, 99)?;
+        within("repeat_percent", self.repeat_percent, 0, 99)?;
+        for (name, time) in [
+            ("delay_min", self.delay_min),
+            ("delay_mean", self.delay_mean),
+            ("sync_mean", self.sync_mean),
+            ("write_mean", self.write_mean),
+        ] {
+            within(name, time, 0, SECOND)?;
+        }
+        within("append_mean", self.append_mean, 1_000, 3_600 * SECOND)?;
+        within("deadline", self.deadline, 1_000, 3_600 * SECOND)?;
+        within("drift_ppm", self.drift_ppm, 0, 500_000)?;
+        within("segment_bytes", self.segment_bytes, 64 << 10, 64 << 20)?;
+        if !self.segment_bytes.is_multiple_of(4096) {
+            return wrong("segment_bytes is no multiple of 4096");
+        }
+        within(
+            "value_bytes_target",
+            self.value_bytes_target as u64,
+            1,
+            16 << 10,
+        )?;
+        within("slots_in_flight_max", self.slots_in_flight_max, 1, 1_000)?;
+        within("window_bytes_max", self.window_bytes_max, 1, 1 << 30)?;
+        within("payload_max", self.payload_max, 1, 2_000)?;
+        within("window", self.window, 1, 10_000)?;
+        within("faults_until", self.faults_until, 0, 3_600 * SECOND)?;
+        self.named("victims", &self.victims)?;
+        let minority = usize::from(self.replicas - 1) / 2;
+        if self.atlas && self.victims.len() > minority {
+            return wrong(format!(
+                "{} victims of {} replicas are no minority, and the atlas is to hold",
+                self.victims.len(),
+                self.replicas
+            ));
+        }
+        for (i, fault) in self.faults.iter().enumerate() {
+            let name = format!("fault {i} ({})", fault.what);
+            let (replicas, client) = fault.what.names();
+            self.named(&name, &replicas)?;
+            if client.is_some_and(|client| client >= self.clients) {
+                return wrong(format!("{name}: there are {} clients", self.clients));
+            }
+            if let Some(ruined) = fault.what.ruins()
+                && !self.victims.contains(&ruined)
+            {
+                return wrong(format!("{name}: replica {ruined} is none of the victims"));
+            }
+            if let crate::plan::What::CrashAll { down, .. } = &fault.what
+                && down.len() != usize::from(self.replicas)
+            {
+                return wrong(format!(
+                    "{name}: {} times for {} replicas",
+                    down.len(),
+                    self.replicas
+                ));
+            }
+        }
+        match &self.ending {
+            Ending::Heal => Ok(()),
+            Ending::LastMajority { away } => {
+                self.named("away", away)?;
+                match away.len() > minority {
+                    true => wrong("more stay away than a majority can spare"),
+                    false => Ok(()),
+                }
+            }
+            Ending::Core {
+                hub,
+                others,
+                also_cut,
+            } => {
+                self.named("the core", others)?;
+                self.named("the core", &[*hub])?;
+                let cut: Vec<u16> = also_cut.iter().flat_map(|&(a, b)| [a, b]).collect();
+                self.named("also_cut", &cut)?;
+                let mut core = others.clone();
+                core.push(*hub);
+                core.sort_unstable();
+                core.dedup();
+                match core.len() <= usize::from(self.replicas) / 2 {
+                    true => wrong("the core is no majority"),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn named(&self, by: &str, replicas: &[u16]) -> Result<(), PlanError> {
+        match replicas.iter().find(|&&id| id == 0 || id > self.replicas) {
+            Some(id) => wrong(format!(
+                "{by}: there is no replica {id} of {}",
+                self.replicas
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_read_back() {
+        for seed in 0..300 {
+            let plan = Plan::draw(seed);
+            assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan, "{seed}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused_with_its_reason() {
+        let refused = |change: &dyn Fn(&mut serde_json::Value), reason: &str| {
+            let mut plan = serde_json::to_value(Plan::quiet(1, 3)).unwrap();
+            change(&mut plan);
+            let error = Plan::from_json(&plan.to_string()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        refused(&|p| p["paxlog_plan"] = 2.into(), "this release knows 1");
+        refused(&|p| p["replicas"] = 4.into(), "1, 3 or 5");
+        refused(&|p| p["clients"] = 0.into(), "clients is 0");
+        refused(&|p| p["loss_percent"] = 100.into(), "loss_percent");
+        refused(&|p| p["segment_bytes"] = 70_000.into(), "4096");
+        refused(&|p| p["nonsense"] = 1.into(), "nonsense");
+        refused(&|p| p["victims"] = vec![1, 2].into(), "no minority");
+        let fault = |what: &str| {
+            let what: serde_json::Value = serde_json::from_str(what).unwrap();
+            move |p: &mut serde_json::Value| {
+                p["faults"] = serde_json::json!([{"at": 1, "what": what.clone()}]);
+            }
+        };
+        refused(
+            &fault(r#"{"pause": {"replica": 4, "lasts": 1}}"#),
+            "no replica 4",
+        );
+        refused(
+            &fault(r#"{"client_dies": {"client": 9}}"#),
+            "there are 2 clients",
+        );
+        refused(
+            &fault(r#"{"wipe": {"replica": 1, "down": 1}}"#),
+            "none of the victims",
+        );
+        refused(
+            &fault(r#"{"crash_all": {"power": true, "down": [1]}}"#),
+            "1 times for 3",
+        );
+        refused(&fault(r#"{"explode": {}}"#), "explode");
+        let core = serde_json::json!({"core": {"hub": 1, "others": [], "also_cut": []}});
+        refused(&move |p| p["ending"] = core.clone(), "no majority");
+        let away = serde_json::json!({"last_majority": {"away": [1, 2]}});
+        refused(&move |p| p["ending"] = away.clone(), "can spare");
+        assert!(Plan::from_json("{").is_err());
+    }
+}

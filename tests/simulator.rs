@@ -1,0 +1,146 @@
+//! `paxlog sim`: runs from seeds and plans, what it says, and what it refuses.
+
+use serde_json::{Value, json};
+
+use crate::support::paxlog;
+
+#[test]
+fn a_seed_is_told_and_is_the_same_run_from_its_plan() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (plan, history) = (dir.path().join("plan.json"), dir.path().join("h.jsonl"));
+    let said = paxlog(["sim", "--seed", "7", "--save-plan"])
+        .arg(&plan)
+        .arg("--history")
+        .arg(&history)
+        .run()
+        .ok();
+    let text = said.text();
+    assert!(text.contains("seed 7: "), "{text}");
+    assert!(
+        text.contains("leads in") && text.contains("healed"),
+        "{text}"
+    );
+    assert!(text.contains("every promise was kept"), "{text}");
+    let json = |arguments: &[&str]| {
+        let said = paxlog(arguments.iter().copied())
+            .args(&["--output", "json"])
+            .run()
+            .ok();
+        said.json()
+    };
+    let seed = json(&["sim", "--seed", "7"]);
+    let again = json(&["sim", "--plan", plan.to_str().expect("a path of ours")]);
+    assert!(seed["acknowledged"].as_u64() > Some(100), "{seed}");
+    assert_eq!(seed["failure"], Value::Null);
+    assert_eq!(seed["digest"], again["digest"]);
+    assert_ne!(seed["digest"], json(&["sim", "--seed", "8"])["digest"]);
+    let messages = paxlog(["sim", "--seed", "7", "--messages"]).run().ok();
+    assert!(messages.text().contains("Prepare"), "no message is told");
+    // What its clients were told is a history like any other.
+    paxlog(["sim", "check"]).arg(&history).run().ok();
+}
+
+#[test]
+fn many_seeds_are_summed_up() {
+    let said = paxlog(["sim", "--seeds", "1..5", "--jobs", "2", "--twice"]).run();
+    let text = said.ok().text();
+    assert!(text.contains("4 seeds, "), "{text}");
+    assert!(text.contains("0 failed"), "{text}");
+    assert!(text.contains("a leader serves"), "{text}");
+    let said = paxlog(["sim", "--seeds", "1..3", "--output", "json"])
+        .run()
+        .ok();
+    let json = said.json();
+    assert_eq!(json["runs"], 2);
+    assert!(json["coverage"]["start"].as_u64() >= Some(2), "{json}");
+    // Two seeds do not reach everything.
+    let error = paxlog(["sim", "--seeds", "1..3", "--covered", "--output", "json"])
+        .run()
+        .error_beside_results();
+    assert_eq!(error["exit"], 5);
+    assert!(error.to_string().contains("never reached"), "{error}");
+}
+
+#[test]
+fn a_run_that_fails_is_told_and_made_smaller() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (file, smaller) = (
+        dir.path().join("plan.json"),
+        dir.path().join("smaller.json"),
+    );
+    paxlog(["sim", "--seed", "4", "--save-plan"])
+        .arg(&file)
+        .run()
+        .ok();
+    let read = |file| -> Value {
+        let text = std::fs::read_to_string(file).expect("a plan was written");
+        serde_json::from_str(&text).expect("it is JSON")
+    };
+    // Messages that take a second: nobody comes to lead in time.
+    let mut plan = read(&file);
+    let pause = |at: u64| json!({"at": at, "what": {"pause": {"replica": 1, "lasts": 1_000_000}}});
+    let faults: Vec<Value> = (1..=5).map(|n| pause(n * 1_000_000_000)).collect();
+    for (field, value) in [
+        ("replicas", json!(3)),
+        ("delay_min", json!(1_000_000_000)),
+        ("atlas", json!(true)),
+        ("victims", json!([])),
+        ("faults", json!(faults)),
+        ("ending", json!("heal")),
+    ] {
+        plan[field] = value;
+    }
+    std::fs::write(&file, plan.to_string()).expect("a file of ours");
+    let said = paxlog(["sim", "--plan"]).arg(&file).run().code(5);
+    let said = said.says(&["seed 4: progress"]);
+    assert!(said.stderr.contains("--shrink"), "{}", said.stderr);
+    let said = paxlog(["sim", "--plan"])
+        .arg(&file)
+        .args(&["--shrink", "--runs-max", "60", "--save-plan"])
+        .arg(&smaller)
+        .run()
+        .code(5);
+    assert!(said.stderr.contains("shrunk in"), "{}", said.stderr);
+    let plan = read(&smaller);
+    assert_eq!(plan["faults"], json!([]), "they have no part in it");
+    paxlog(["sim", "--plan"]).arg(&smaller).run().code(5);
+}
+
+#[test]
+fn what_cannot_be_run_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("plan.json");
+    let refused = |text: &str, words: &[&str]| {
+        std::fs::write(&file, text).expect("a file of ours");
+        paxlog(["sim", "--plan"])
+            .arg(&file)
+            .run()
+            .code(2)
+            .says(words);
+    };
+    refused("", &["is no plan"]);
+    refused("{}", &["is no plan", "missing field"]);
+    refused("[1, 2]", &["is no plan"]);
+    paxlog(["sim", "--seed", "3", "--save-plan"])
+        .arg(&file)
+        .run()
+        .ok();
+    let plan = std::fs::read_to_string(&file).expect("a plan was written");
+    refused(
+        &plan.replacen("\"clients\"", "\"klients\"", 1),
+        &["klients"],
+    );
+    refused(
+        &plan.replacen("\"paxlog_plan\": 1", "\"paxlog_plan\": 2", 1),
+        &["knows 1"],
+    );
+    paxlog(["sim", "--plan", "/nonexistent"]).run().code(2);
+    paxlog(["sim", "--seed", "3", "--save-plan", "/nonexistent/plan"])
+        .run()
+        .code(6);
+    // It does not fail.
+    paxlog(["sim", "--seed", "3", "--shrink"])
+        .run()
+        .code(1)
+        .says(&["nothing to shrink"]);
+}
