@@ -34,7 +34,7 @@ pub struct Bug {
     pub name: String,
     /// What is wrong, in a sentence.
     pub does: String,
-    /// The simulator's rules that may fire.
+    /// The simulator's rules that fired when the seeds were recorded; before that, those that should.
     pub caught_by: Vec<String>,
     /// Seeds that caught it when they were recorded.
     pub seeds: Vec<u64>,
@@ -164,11 +164,11 @@ fn hunk(source: &str, body: &str) -> Result<Hunk, String> {
     Ok(hunk)
 }
 
-/// Writes other seeds into the file of a bug. Where there are enough, it is caught, whatever was said before.
+/// Writes other seeds into the file of a bug, and the rules by which they caught it. Where there are enough, it is caught, whatever was said before.
 ///
 /// # Errors
 /// As of the file.
-pub fn record(bug: &Bug, seeds: &[u64]) -> io::Result<()> {
+pub fn record(bug: &Bug, seeds: &[u64], rules: &[&str]) -> io::Result<()> {
     let text = fs::read_to_string(&bug.file)?;
     let caught = seeds.len() >= SEEDS;
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
@@ -179,6 +179,9 @@ pub fn record(bug: &Bug, seeds: &[u64]) -> io::Result<()> {
         if head && line.starts_with("seeds:") {
             let list = format!("seeds: {}", seeds.join(", "));
             writeln!(written, "{}", list.trim_end()).expect("a string takes everything");
+        } else if head && !rules.is_empty() && line.starts_with("caught by:") {
+            writeln!(written, "caught by: {}", rules.join(", "))
+                .expect("a string takes everything");
         } else if head && caught && line.starts_with("not yet:") {
             // It no longer is so.
         } else {

@@ -101,8 +101,12 @@ fn check(play: Play, args: &Args, bugs: &[Bug], all_seeds: bool) -> bool {
             }
             (Some(bug), Some((rule, what))) => {
                 let line = what.lines().next().unwrap_or_default();
+                let other = match bug.caught_by.contains(rule) {
+                    true => "",
+                    false => " (another rule than was recorded)",
+                };
                 println!(
-                    "bug {number:>2} seed {seed:>4}  {}: {rule}: {}",
+                    "bug {number:>2} seed {seed:>4}  {}: {rule}{other}: {}",
                     bug.name,
                     cut(line)
                 );
@@ -110,8 +114,9 @@ fn check(play: Play, args: &Args, bugs: &[Bug], all_seeds: bool) -> bool {
         }
     }
     println!(
-        "{} bugs, {} runs, {:.1} s: {}",
+        "{} bugs, {} of them not caught yet; {} runs, {:.1} s: {}",
         bugs.len(),
+        bugs.iter().filter(|bug| bug.not_yet.is_some()).count(),
         runs.len(),
         begun.elapsed().as_secs_f64(),
         if well {
@@ -148,7 +153,8 @@ fn table(play: Play, args: &Args, bugs: &[Bug], record: bool) -> Result<bool, St
         fail_anyway.extend(hunted.fail_anyway.iter().copied());
         if record {
             let seeds: Vec<u64> = hunted.caught.iter().map(|caught| caught.seed).collect();
-            bug::record(bug, &seeds).map_err(|e| format!("{}: {e}", bug.file.display()))?;
+            bug::record(bug, &seeds, &hunted.rules())
+                .map_err(|e| format!("{}: {e}", bug.file.display()))?;
         }
     }
     firsts.sort_by_key(|first| first.unwrap_or(u64::MAX));
@@ -192,23 +198,28 @@ fn row(bug: &Bug, hunted: &Hunted) -> String {
                 .map_or("–".into(), |tried| tried.to_string())
         })
         .collect();
-    let mut rules: Vec<&str> = Vec::new();
-    for caught in &hunted.caught {
-        if !rules.contains(&&*caught.rule) {
-            rules.push(&caught.rule);
-        }
-    }
     format!(
         "| {} | {} | {} | {} | {} |",
         bug.number,
         bug.name,
         seeds.join(", "),
         tried.join(", "),
-        rules.join(", ")
+        hunted.rules().join(", ")
     )
 }
 
 impl Hunted {
+    /// The rules by which it was caught, each once.
+    fn rules(&self) -> Vec<&str> {
+        let mut rules: Vec<&str> = Vec::new();
+        for caught in &self.caught {
+            if !rules.contains(&&*caught.rule) {
+                rules.push(&caught.rule);
+            }
+        }
+        rules
+    }
+
     /// How many seeds were tried until the n-th caught it, counted from 0.
     fn tried(&self, n: usize) -> Option<u64> {
         let seed = self.caught.get(n)?.seed;

@@ -3,6 +3,11 @@
 //! The copy is a workspace in the target folder: the crates that the simulator runs, as they are but for the bugs
 //! and without what only their tests need; the crate `planted`; and the runner. Files are only written where
 //! they differ, so that what has not changed is not compiled again; and by renaming, since two may plant at once.
+//!
+//! Nothing planted may get into the tested program, though both are compiled into one target folder, for the sake of
+//! what they have in common. Cargo tells two packages apart by name, version, and their place *in* their workspace:
+//! were these the same here as there, it could take one for the other. So the copied crates lie in another folder, and
+//! are of another version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,28 +21,34 @@ use crate::bug::{Bug, Hunk};
 const CRATES: [&str; 8] = [
     "wal", "paxos", "log", "wire", "node", "store", "session", "sim",
 ];
+/// Where they lie in the copy, which is not where they lie in the original: see the module.
+const FOLDER: &str = "with-bugs";
+/// Their version in the copy.
+const VERSION: &str = "0.0.0-with-bugs";
 
 /// Plants all bugs in a copy of the sources under `root`, at `tree`. `home` is this package's folder.
 ///
 /// # Errors
 /// A sentence: a bug finds its place no more, or a file can't be read or written.
 pub fn plant(root: &Path, home: &Path, tree: &Path, bugs: &[Bug]) -> Result<(), String> {
-    let mut files = sources(root)?;
-    let changed = change(&mut files, bugs)?;
+    let mut sources = sources(root)?;
+    let changed = change(&mut sources, bugs)?;
     for name in CRATES {
         let file = PathBuf::from(format!("crates/{name}/Cargo.toml"));
-        let manifest = read(&root.join(&file))?;
-        let mut manifest = without_tests(&manifest);
+        let mut manifest = without_tests(&read(&root.join(&file))?);
         if changed.contains(name) {
             let planted = "[dependencies]\nplanted.workspace = true";
             manifest = manifest.replacen("[dependencies]", planted, 1);
         }
-        files.insert(file, manifest);
+        sources.insert(file, manifest);
     }
-    files.insert(
-        "Cargo.toml".into(),
-        workspace(&read(&root.join("Cargo.toml"))?),
-    );
+    let mut files = BTreeMap::new();
+    for (file, text) in sources {
+        let file = file.strip_prefix("crates").expect("all are from there");
+        files.insert(Path::new(FOLDER).join(file), text);
+    }
+    let manifest = read(&root.join("Cargo.toml"))?;
+    files.insert("Cargo.toml".into(), workspace(&manifest)?);
     for name in ["planted", "runner"] {
         let manifest = read(&home.join(name).join("Cargo.toml.in"))?;
         // This package is not copied: the copy uses it where it is.
@@ -160,28 +171,36 @@ fn without_tests(manifest: &str) -> String {
 }
 
 /// The workspace's manifest, over the copied crates and the two new ones.
-fn workspace(manifest: &str) -> String {
-    let mut made = String::with_capacity(manifest.len());
+fn workspace(manifest: &str) -> Result<String, String> {
+    let members = format!("members = [\"{FOLDER}/*\", \"planted\", \"runner\"]");
+    let version = format!("version = \"{VERSION}\"");
+    let (mut made, mut versions) = (String::with_capacity(manifest.len()), 0);
     for line in manifest.lines() {
         let line = if line.starts_with("members =") {
-            "members = [\"crates/*\", \"planted\", \"runner\"]"
+            &members
         } else if line.starts_with("default-members =") {
             "default-members = [\"runner\"]"
+        } else if line.starts_with("version =") {
+            versions += 1;
+            &version
         } else {
             line
         };
-        made.push_str(line);
+        made.push_str(&line.replace("path = \"crates/", &format!("path = \"{FOLDER}/")));
         made.push('\n');
         if line == "[workspace.dependencies]" {
             made.push_str("planted = { path = \"planted\" }\n");
         }
     }
-    made
+    match versions {
+        1 => Ok(made),
+        _ => Err("Cargo.toml has not one line `version = …` for all crates".into()),
+    }
 }
 
 /// Removes sources of an earlier copy that are no longer there.
 fn sweep(tree: &Path, files: &BTreeMap<PathBuf, String>) -> Result<(), String> {
-    let mut folders = vec![PathBuf::from("crates")];
+    let mut folders = vec![PathBuf::from(FOLDER)];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(tree.join(&folder)) else {
             continue;
@@ -236,5 +255,17 @@ mod tests {
         let manifest = "[dependencies]\na = 1\n\n[dev-dependencies]\nb = 1\n\n[features]\nc = []\n";
         let want = "[dependencies]\na = 1\n\n[features]\nc = []\n";
         assert_eq!(without_tests(manifest), want);
+    }
+
+    #[test]
+    fn no_package_of_the_copy_can_be_taken_for_one_of_the_original() {
+        let manifest = "[workspace]\nmembers = [\"crates/*\", \"bench\"]\n\n[workspace.package]\nversion = \
+                        \"0.1.0\"\n\n[workspace.dependencies]\npaxlog-wal = { path = \"crates/wal\" }\n";
+        let made = workspace(manifest).expect("it has a version");
+        assert!(
+            !made.contains("crates/") && !made.contains("0.1.0"),
+            "{made}"
+        );
+        assert!(workspace(&manifest.replace("version", "# version")).is_err());
     }
 }
