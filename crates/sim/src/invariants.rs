@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use paxlog_paxos::{Ballot, Incarnation, Member, Message, Slot};
+use paxlog_paxos::{Ballot, FetchAnswer, FetchReply, Incarnation, Member, Message, Slot};
 use paxlog_wal::sim::Rng;
 
 use crate::rng::stream;
@@ -170,6 +170,30 @@ impl Invariants {
         Ok(())
     }
 
+    /// A frame says that every slot below is chosen and held where it is written: then the value held in each slot
+    /// from `from` on, queued before it or found at the start, is the chosen one.
+    pub(crate) fn vouches(
+        &self,
+        who: u16,
+        from: Slot,
+        below: Slot,
+        held: &BTreeMap<Slot, ValueId>,
+    ) -> Result<(), Broken> {
+        for slot in (from.0..below.0).map(Slot) {
+            let (held, chosen) = (held.get(&slot).copied(), self.chosen_in(slot));
+            if held.is_none() || held != chosen {
+                return broken(
+                    "a prefix is held",
+                    format!(
+                        "replica {who} writes that {below} slots are chosen and held: in slot {slot} it holds {held:?}, \
+                         and {chosen:?} is chosen"
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// A replica has applied every slot below.
     pub(crate) fn applied(&mut self, who: u16, below: Slot, digest: u64) -> Result<(), Broken> {
         let (first, by) = *self.states.entry(below).or_insert((digest, who));
@@ -198,6 +222,21 @@ impl Invariants {
                 m.ballot
             }
             Message::Accepted(m) => m.ballot,
+            Message::FetchReply(FetchReply {
+                answer: FetchAnswer::Chosen { slot, value, .. },
+                ..
+            }) => {
+                let value = (value.len(), value.checksum());
+                return match self.chosen_in(*slot) {
+                    Some(chosen) if chosen == value => Ok(()),
+                    other => broken(
+                        "agreement",
+                        format!(
+                            "replica {from} gives {value:?} as chosen in slot {slot}; by durable votes {other:?} is"
+                        ),
+                    ),
+                };
+            }
             _ => return Ok(()),
         };
         if ballot > promised {

@@ -82,6 +82,10 @@ pub(crate) struct Running {
     pub(crate) sync_ends: u64,
     /// Frames that are not durable yet, in order.
     pub(crate) pending: VecDeque<Pending>,
+    /// What its log holds in the slots that no frame of this life has vouched for yet, queued or found.
+    pub(crate) held: BTreeMap<Slot, ValueId>,
+    /// Every slot below is vouched for.
+    pub(crate) vouched: Slot,
     /// The promise that is durable.
     pub(crate) promised: Ballot,
     /// What it acknowledged last: the ballot, and up to which slot.
@@ -270,7 +274,15 @@ impl Replica {
             .and_then(paxlog_node::decode_state)
             .map_or(Ballot::NONE, |(_, state)| state.promised);
         let node = Node::recover(config, found, clock.now(time)).map_err(NoStart::Recover)?;
+        let vouched = node.paxos().chosen_prefix();
+        let frames = summary.segments.iter().flat_map(|segment| &segment.frames);
+        let held = frames
+            .filter(|frame| frame.header.slot >= vouched)
+            .map(|frame| (frame.header.slot, (frame.header.len, frame.header.checksum)))
+            .collect();
         self.running = Some(Running {
+            held,
+            vouched,
             durable: wal.durable().0,
             node,
             wal,
@@ -300,6 +312,13 @@ impl Replica {
 }
 
 impl Running {
+    /// A frame is queued that vouches for every slot below: from where on that is news.
+    pub(crate) fn vouch(&mut self, below: Slot) -> Slot {
+        let from = self.vouched;
+        self.vouched = from.max(below);
+        from
+    }
+
     pub(crate) fn disk_is_full(&self) -> bool {
         matches!(self.wal.health(), Health::DiskFull)
     }

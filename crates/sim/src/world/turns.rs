@@ -110,6 +110,20 @@ impl World {
         }
     }
 
+    /// A frame was queued that vouches for every slot below.
+    fn look_at_prefix(&mut self, at: usize, below: Slot) {
+        let replica = &mut self.replicas[at];
+        let Some(running) = &mut replica.running else {
+            return;
+        };
+        let from = running.vouch(below);
+        let checked = self
+            .invariants
+            .vouches(replica.id, from, below, &running.held);
+        running.held = running.held.split_off(&running.vouched);
+        self.check(checked);
+    }
+
     /// What a message says must be durable where it comes from.
     fn look_at_message(&mut self, at: usize, message: &Message) {
         let replica = &mut self.replicas[at];
@@ -196,8 +210,10 @@ impl World {
                         },
                         covers: running.durable,
                     });
+                    running.held.insert(slot, value);
                     let checked = self.invariants.proposed(slot, ballot, value);
                     self.check(checked);
+                    self.look_at_prefix(at, header.chosen_prefix);
                 }
                 Effect::State { persist, bytes } => {
                     let Ok(lsn) = running.wal.state(bytes.clone()) else {
@@ -205,11 +221,13 @@ impl World {
                     };
                     running.node.placed(persist, lsn.0);
                     if let Some((_, state)) = paxlog_node::decode_state(&bytes) {
+                        let prefix = state.chosen_prefix;
                         running.pending.push_back(Pending {
                             lsn: lsn.0,
                             frame: Frame::State(state),
                             covers: running.durable,
                         });
+                        self.look_at_prefix(at, prefix);
                     }
                 }
                 Effect::Send(to, envelope) => {
