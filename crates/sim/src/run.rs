@@ -11,6 +11,7 @@ use crate::coverage::Coverage;
 use crate::history::{History, Settled};
 use crate::invariants::Broken;
 use crate::plan::{Ending, MS, Plan, SECOND};
+use crate::replica::Replica;
 use crate::trace::{Detail, Trace};
 use crate::world::World;
 
@@ -168,8 +169,10 @@ fn play(world: &mut World) -> Result<Option<History>, Broken> {
 
 /// All is well: everybody is served, and holds the same in the end.
 pub(crate) fn finish(world: &mut World) -> Result<Option<History>, Broken> {
-    if world.invariants.members().is_empty() && world.replicas.iter().any(|replica| replica.out) {
-        // Who was lost before there was a list is waited for: two groups could be formed else.
+    let listed = |replica: &Replica| replica.formed && !replica.out;
+    let lost = world.replicas.iter().any(|replica| replica.out);
+    if lost && !world.replicas.iter().any(listed) {
+        // Who was lost before others had the list is waited for: two groups could be formed else.
         world.coverage.hit("a group could not be formed");
         return Ok(None);
     }
