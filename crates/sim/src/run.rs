@@ -169,6 +169,8 @@ fn play(world: &mut World) -> Result<Option<History>, Broken> {
 
 /// All is well: everybody is served, and holds the same in the end.
 pub(crate) fn finish(world: &mut World) -> Result<Option<History>, Broken> {
+    // Whoever was down has tried to start.
+    world.run_until(world.now + 10 * MS)?;
     let listed = |replica: &Replica| replica.formed && !replica.out;
     let lost = world.replicas.iter().any(|replica| replica.out);
     if lost && !world.replicas.iter().any(listed) {
@@ -318,7 +320,8 @@ fn settle(world: &mut World) -> History {
         let mut settled = Settled::whole(name.as_str(), records.clone());
         settled.trim_point = records.first().map_or(tail, |first| first.offset);
         settled.tail = tail;
-        settled.sealed = matches!(first, Whole::Read(..)).then_some(true);
+        // An empty one may have been made after it was to be sealed, by what a dead client had sent.
+        settled.sealed = (tail > 0).then_some(true);
         for (replica, copy) in &copies {
             settled.add_replica(*replica as u64 + 1, held(copy).0);
         }
