@@ -6,7 +6,7 @@
 //! segments in which nothing can be read any more, and which neither the older
 //! of the two checkpoints nor any member needs, are retired.
 
-use paxlog_paxos::Slot;
+use paxlog_paxos::{Slot, Standing};
 
 use crate::checkpoint::Checkpoint;
 use crate::effect::{Effect, Effects};
@@ -37,14 +37,17 @@ pub(crate) struct Housekeeping {
     retiring: bool,
     /// The slot of the older of the two checkpoints that are kept, whole both.
     older: Slot,
+    /// The first segment with damage, if any was found at opening. While slots are unknown because of it, it is all
+    /// that says so at the next start: it is neither given an `.idx` file, which would vouch for it, nor retired.
+    damaged_from: Option<u32>,
     not_before: u64,
     next_look: u64,
     next_idle_checkpoint: u64,
 }
 
 impl Housekeeping {
-    /// With what was found at opening: the slot of the older of two checkpoints.
-    pub(crate) fn new(older: Slot) -> Housekeeping {
+    /// With what was found at opening: the slot of the older of two checkpoints, and the first segment with damage.
+    pub(crate) fn new(older: Slot, damaged_from: Option<u32>) -> Housekeeping {
         Housekeeping {
             annotating: None,
             ready: None,
@@ -53,6 +56,7 @@ impl Housekeeping {
             writing: false,
             retiring: false,
             older,
+            damaged_from,
             not_before: 0,
             next_look: 0,
             next_idle_checkpoint: 0,
@@ -107,6 +111,18 @@ impl Node {
         self.retire(now, fx);
     }
 
+    /// The first segment that must stay as it is, for what damage in it says.
+    fn evidence_from(&self) -> u32 {
+        if self.paxos.standing() == Standing::PromiseMayBeLost {
+            // For good, in this release: it must be found out at every start.
+            return self.housekeeping.damaged_from.unwrap_or(0);
+        }
+        match self.housekeeping.damaged_from {
+            Some(segment) if !self.paxos.unknown_slots().is_empty() => segment,
+            _ => u32::MAX,
+        }
+    }
+
     fn annotate(&mut self, fx: &mut Effects) {
         if self.housekeeping.annotating.is_some() {
             return;
@@ -114,6 +130,9 @@ impl Node {
         let Some((segment, slots)) = self.segments.to_annotate(self.applied) else {
             return;
         };
+        if segment >= self.evidence_from() {
+            return;
+        }
         match self.housekeeping.ready {
             Some((ready, end)) if ready == segment => {
                 if end > self.durable {
@@ -190,8 +209,8 @@ impl Node {
             self.housekeeping.older,
             self.paxos.min_applied_of_all_members(),
         );
-        let index = &self.index;
-        let live = |segment| index.is_live(segment);
+        let (index, evidence_from) = (&self.index, self.evidence_from());
+        let live = |segment| index.is_live(segment) || segment >= evidence_from;
         let found = self
             .segments
             .retirable(self.applied, checkpoint, members, live);

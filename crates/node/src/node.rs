@@ -390,6 +390,14 @@ impl Node {
                 "This replica leads, and takes over what came before.".into(),
             ),
             Role::Candidate => (false, "This replica stands for leader.".into()),
+            Role::Follower { .. } if self.paxos.is_stranded() => (
+                false,
+                format!(
+                    "This replica lacks what was chosen from slot {} on, and the others hold it only in checkpoints, which \
+                     this release does not copy: it votes, and shows nothing newer.",
+                    self.paxos.chosen_prefix()
+                ),
+            ),
             Role::Follower {
                 leader: Some(leader),
             } => (true, format!("This replica follows {leader}.")),

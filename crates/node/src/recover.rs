@@ -260,6 +260,7 @@ impl Node {
             }
         }
 
+        let damaged_from = damaged.first().map(|&lsn| segment_of(lsn));
         let unknown = unknown_slots(&found.damaged, &slots, &prefixes, checkpoint.slot);
         let lasting = newest.map_or((Ballot::NONE, false), |state| {
             (state.promised, state.formed.is_some())
@@ -286,7 +287,7 @@ impl Node {
             paxos,
             applied: checkpoint.slot,
             chosen_prefix,
-            housekeeping: Housekeeping::new(older),
+            housekeeping: Housekeeping::new(older, damaged_from),
             state: checkpoint.state,
             index,
             slots,

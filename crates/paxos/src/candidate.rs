@@ -21,6 +21,8 @@ pub(crate) struct Candidate {
     first: Slot,
     promises: BTreeMap<ReplicaId, Promise>,
     asked_at: Nanos,
+    /// Promises of those who gave no values are taken, too: without them there was no majority in time.
+    takes_all: bool,
     /// The promises at hand can't decide this slot.
     pub(crate) blocked: Option<Slot>,
 }
@@ -69,7 +71,11 @@ impl Paxos {
                 && self.peers.both_ways(id, now)
                 && (says.priority, says.chosen_prefix, id) > mine
         });
-        let rank = better.count() as u64;
+        let mut rank = better.count();
+        if now < self.unfit_until {
+            rank = self.peers.saying(now).count();
+        }
+        let rank = rank as u64;
         let step = 2 * self.config.heartbeat_ns + self.peers.slack_ns();
         let jitter = self.rng.below(self.config.heartbeat_ns / 4);
         self.stand_at = Some(now + rank * step + jitter);
@@ -92,6 +98,7 @@ impl Paxos {
             first: self.acceptor.chosen_prefix(),
             promises: BTreeMap::new(),
             asked_at: now,
+            takes_all: self.silent.is_empty(),
             blocked: None,
         });
         self.ask_promises(now, fx);
@@ -126,6 +133,11 @@ impl Paxos {
         let again = 2 * self.config.heartbeat_ns + self.peers.slack_ns();
         if now.saturating_sub(candidate.asked_at) >= again {
             self.ask_promises(now, fx);
+            if let Post::Candidate(candidate) = &mut self.post
+                && !std::mem::replace(&mut candidate.takes_all, true)
+            {
+                self.try_to_lead(now, fx);
+            }
         }
     }
 
@@ -207,8 +219,9 @@ impl Paxos {
         }
         let reports: Vec<Report<'_>> = candidate
             .promises
-            .values()
-            .map(|p| Report {
+            .iter()
+            .filter(|(id, _)| candidate.takes_all || !self.silent.contains(id))
+            .map(|(_, p)| Report {
                 chosen_prefix: p.chosen_prefix.max(p.chosen_below),
                 slots: &p.slots,
                 unknown: &p.unknown,

@@ -21,6 +21,8 @@ pub struct Counters {
     pub promised_unknown: u64,
     /// Took over again, since a value that phase 1 had found could not be had.
     pub prepared_again: u64,
+    /// Found that replicas which had promised values gave none, to do without them or to hand over.
+    pub left_out: u64,
     /// Values fetched from others to be proposed again.
     pub takeover_fetched: u64,
     /// Chosen values fetched from others.
@@ -37,6 +39,8 @@ pub struct Counters {
     pub handed_over: u64,
     /// Hand-overs begun because nothing was acknowledged for long although a majority was reached.
     pub stuck: u64,
+    /// Hand-overs begun because this leader lacked chosen values that another one had.
+    pub behind: u64,
     /// Hand-overs taken.
     pub took_over: u64,
     /// A follower's new life held less than it had acknowledged.

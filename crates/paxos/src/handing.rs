@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::effect::Effects;
 use crate::leader::Handing;
-use crate::message::{HandOver, Message};
+use crate::message::{HandOver, Heartbeat, Message};
 use crate::paxos::{Paxos, Post};
 use crate::types::{Ballot, DiskHealth, Nanos, ReplicaId};
 
@@ -28,14 +28,22 @@ impl Paxos {
         }
     }
 
+    /// Those who could lead, as far as they say, and what they said last.
+    pub(crate) fn successors(&self, now: Nanos) -> impl Iterator<Item = (ReplicaId, &Heartbeat)> {
+        self.peers.saying(now).filter(move |&(id, says)| {
+            let fit = says.voter && says.disk_well && says.reaches_quorum;
+            fit && self.peers.both_ways(id, now)
+        })
+    }
+
     /// Asks the best-placed follower that was not asked yet, once what is under way is chosen.
     pub(crate) fn go_on_handing(&mut self, now: Nanos, fx: &mut Effects) {
         let patience = 4 * self.config.heartbeat_ns + 2 * self.peers.slack_ns();
         let well = self.disk == DiskHealth::Well && self.reaches_quorum;
-        let Post::Leader(leader) = &mut self.post else {
+        let Post::Leader(leader) = &self.post else {
             return;
         };
-        let Some(handing) = &mut leader.handing else {
+        let Some(handing) = &leader.handing else {
             return;
         };
         if leader.chosen < leader.next && now < handing.drain_until {
@@ -47,15 +55,23 @@ impl Paxos {
         {
             return;
         }
-        let candidates = self.peers.saying(now).filter(|&(id, says)| {
-            let fit = says.voter && says.disk_well && says.reaches_quorum;
-            fit && self.peers.both_ways(id, now) && !handing.asked.contains(&id)
-        });
-        let best: Option<ReplicaId> = candidates
+        let best: Option<ReplicaId> = self
+            .successors(now)
+            .filter(|(id, _)| !handing.asked.contains(id))
             .max_by_key(|&(id, says)| {
-                (leader.progress.get(&id).map(|p| p.acked), says.priority, id)
+                let acked = leader.progress.get(&id).map(|p| p.acked);
+                // What was acknowledged need not be known to be chosen, nor what came before be there.
+                let could_serve = says.chosen_prefix >= leader.first;
+                let gives = !self.silent.contains(&id);
+                (gives, acked, could_serve, says.priority, id)
             })
             .map(|(id, _)| id);
+        let Post::Leader(leader) = &mut self.post else {
+            return;
+        };
+        let Some(handing) = &mut leader.handing else {
+            return;
+        };
         match best {
             Some(id) => {
                 self.counters.handed_over += 1;
@@ -92,7 +108,8 @@ impl Paxos {
         }
         self.acceptor.tell_chosen(ballot, hand_over.chosen);
         self.acceptor.settle(self.out.durable(), fx);
-        if matches!(self.post, Post::Follower) && self.disk == DiskHealth::Well {
+        let fit = self.disk == DiskHealth::Well && now >= self.unfit_until;
+        if matches!(self.post, Post::Follower) && fit {
             self.counters.took_over += 1;
             self.round_seen = self.round_seen.max(ballot.round);
             self.stand(now, fx);

@@ -6,7 +6,7 @@
 
 use crate::acceptor::Stored;
 use crate::effect::Effects;
-use crate::message::{Fetch, FetchAnswer, FetchReply, FetchWhat, Message};
+use crate::message::{Fetch, FetchAnswer, FetchReply, FetchWhat, Heartbeat, Message};
 use crate::paxos::{Paxos, Post};
 use crate::types::{Ballot, Nanos, ReplicaId, Slot};
 
@@ -35,6 +35,8 @@ pub(crate) struct Learner {
     /// The chosen prefix when it last moved, and when.
     prefix: Slot,
     moved_at: Nanos,
+    /// Others know more to be chosen, and whoever is heard holds it only in a checkpoint.
+    pub(crate) stranded: bool,
 }
 
 impl Learner {
@@ -77,6 +79,7 @@ impl Paxos {
             },
             _ => Slot::MAX,
         };
+        self.learner.stranded = false;
         if prefix >= limit {
             return;
         }
@@ -93,7 +96,13 @@ impl Paxos {
                 says.chosen_prefix > prefix && says.chosen_below <= prefix && Some(id) != shunned
             })
             .max_by_key(|&(id, says)| (Some(id) == leader, says.chosen_prefix, id));
-        let Some((peer, says)) = source else { return };
+        let Some((peer, says)) = source else {
+            let knowing = |says: &&Heartbeat| says.chosen_prefix > prefix;
+            let said = || self.peers.saying(now).map(|(_, says)| says).filter(knowing);
+            self.learner.stranded =
+                said().next().is_some() && said().all(|says| says.chosen_below > prefix);
+            return;
+        };
         let mut end = says
             .chosen_prefix
             .min(limit)
@@ -170,6 +179,7 @@ impl Paxos {
                 ballot,
                 value,
             } => {
+                self.silent.remove(&from);
                 self.counters.takeover_fetched += 1;
                 self.backlog_value(now, from, (slot, ballot), value, fx)
             }

@@ -12,7 +12,7 @@
 //!
 //! Where what is: `message`, `types` and `effect` are the words; `acceptor` keeps what must not be forgotten
 //! and `merge` decides what a new leader must propose (these two are where a mistake loses data);
-//! `candidate`, `proposing`, `accepting` are phase 1, phase 2 and its answers; `peers`, `heartbeat` and
+//! `candidate`, `takeover`, `proposing`, `accepting` are phase 1, what comes of it, phase 2 and its answers; `peers`, `heartbeat` and
 //! `handing` say who should lead (where a mistake only costs time); `learner` and `serving` are catching up;
 //! `forming` is the beginning. `tests/schedules` runs all of it under random faults.
 //!
@@ -73,6 +73,8 @@ mod rng;
 mod runs;
 mod serving;
 mod status;
+mod takeover;
+
 mod types;
 
 pub use config::{AcceptedEntry, Config, PeerStatus, Recovered, Standing};

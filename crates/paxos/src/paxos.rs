@@ -1,7 +1,7 @@
 //! One replica of one group: the public state machine. What it does about each event is in the files named
 //! for it: `candidate`, `proposing`, `heartbeat`, `learner`, `serving`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -111,6 +111,11 @@ pub struct Paxos {
     pub(crate) rival_at: Option<Nanos>,
     /// Promises to others since a leader was known: the more, the longer each gets.
     pub(crate) rivals: u64,
+    /// Until then others should lead: as a leader it got nothing through, though heartbeats passed.
+    pub(crate) unfit_until: Nanos,
+    /// Those who promised values and then gave none: phase 1 does without them where it can. Until they give one, or
+    /// a connection comes up.
+    pub(crate) silent: BTreeSet<ReplicaId>,
     pub(crate) counters: Counters,
     announced: (Role, Ballot),
 }
@@ -172,6 +177,8 @@ impl Paxos {
             defer_until: if alone { now } else { now + silence_ns },
             rival_at: None,
             rivals: 0,
+            unfit_until: 0,
+            silent: BTreeSet::new(),
             counters: Counters::default(),
             announced: (Role::Follower { leader: None }, Ballot::NONE),
             config,
@@ -342,6 +349,7 @@ impl Paxos {
         match event {
             LinkEvent::ControlUp => self.send_heartbeat(now, peer, fx),
             LinkEvent::AcceptsUp => {
+                self.silent.remove(&peer);
                 if let Post::Leader(leader) = &mut self.post
                     && let Some(progress) = leader.progress.get_mut(&peer)
                 {

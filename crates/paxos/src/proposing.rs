@@ -3,17 +3,14 @@
 use crate::acceptor::Stored;
 use crate::effect::{Effect, Effects};
 use crate::leader::Leader;
-use crate::message::{
-    Accept, Accepted, BelowChosen, Confirm, Confirmed, Fetch, FetchWhat, Message, Refuse,
-};
+use crate::message::{Accept, Accepted, BelowChosen, Confirm, Confirmed, Message, Refuse};
 use crate::paxos::{Paxos, Post};
 use crate::serving::ReadFor;
-use crate::types::{Ballot, DiskHealth, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
+use crate::takeover::Silent;
+use crate::types::{DiskHealth, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
 
 /// Followers hear of a chosen slot by the next Accept; when none comes, by a heartbeat after this.
 const TELL_CHOSEN_NS: Nanos = 2_000_000;
-/// How often every other replica is asked for a value that phase 1 found, ever more patiently.
-const GIVE_UP_ROUNDS: usize = 5;
 
 impl Paxos {
     /// Proposes a value for slot `next`: queues it for the own disk, and sends it to all who are that far.
@@ -178,197 +175,6 @@ impl Paxos {
         self.take_over(now, fx);
     }
 
-    /// Proposes again what phase 1 found, in order, then the no-op of the own ballot.
-    pub(crate) fn take_over(&mut self, now: Nanos, fx: &mut Effects) {
-        loop {
-            self.ask_backlog(now, fx);
-            let Post::Leader(leader) = &mut self.post else {
-                return;
-            };
-            let room = leader.has_room(
-                0,
-                self.config.slots_in_flight_max,
-                self.config.window_bytes_max,
-            );
-            if !room || leader.noop.is_some() {
-                return;
-            }
-            let value = match leader.backlog.front() {
-                Some(front) if front.value.is_none() => return,
-                Some(front) => {
-                    assert!(
-                        front.slot == leader.next,
-                        "the backlog is proposed in order"
-                    );
-                    let front = leader.backlog.pop_front().expect("seen above");
-                    front.value.expect("seen above")
-                }
-                None => {
-                    leader.noop = Some(leader.next);
-                    Value::noop()
-                }
-            };
-            self.propose_next(now, value, fx);
-        }
-    }
-
-    /// Reads or asks for the values of the backlog, a few at a time; asks the next holder when one does not
-    /// answer.
-    fn ask_backlog(&mut self, now: Nanos, fx: &mut Effects) {
-        let me = self.config.id;
-        let patience = 3 * self.config.heartbeat_ns + self.peers.slack_ns();
-        let Some(members) = &self.members else { return };
-        let Post::Leader(leader) = &mut self.post else {
-            return;
-        };
-        let window = self.config.slots_in_flight_max.max(4) as usize;
-        for item in leader.backlog.iter_mut().take(window) {
-            let (None, Some(want)) = (&item.value, item.want) else {
-                continue;
-            };
-            let rounds = item.asked / leader.progress.len().max(1);
-            let patience = patience << rounds.min(GIVE_UP_ROUNDS);
-            if item
-                .asked_at
-                .is_some_and(|at| now.saturating_sub(at) < patience)
-            {
-                continue;
-            }
-            item.asked_at = Some(now);
-            if item.asked == 0
-                && let Some((ballot, value)) = self.acceptor.held(item.slot)
-                && ballot == want.ballot
-                && item.holders.contains(&me)
-            {
-                item.asked = 1;
-                if value.is_some() {
-                    item.value = value;
-                    continue;
-                }
-                self.last_read = ReadId(self.last_read.0 + 1);
-                self.reading.insert(
-                    self.last_read,
-                    ReadFor::TakeOver {
-                        slot: item.slot,
-                        ballot,
-                    },
-                );
-                fx.push(Effect::ReadValue {
-                    id: self.last_read,
-                    slot: item.slot,
-                    ballot,
-                });
-                continue;
-            }
-            // Who said that they hold it, then anybody: a promise that came late may hold it too.
-            let mut from: Vec<ReplicaId> = item
-                .holders
-                .iter()
-                .copied()
-                .filter(|&id| id != me)
-                .collect();
-            from.extend(members.others().filter(|id| !item.holders.contains(id)));
-            from.retain(|id| !item.denied.contains(id));
-            if from.is_empty() {
-                continue;
-            }
-            let to = from[item.asked % from.len()];
-            item.asked += 1;
-            let fetch = Message::Fetch(Fetch {
-                id: item.slot.0,
-                what: FetchWhat::Accepted {
-                    slot: item.slot,
-                    ballot: want.ballot,
-                },
-            });
-            self.out.send(to, fetch, fx);
-        }
-    }
-
-    /// Whether a value that phase 1 found can't be had: who holds it is gone, or its disk is. Other promises
-    /// may do without it.
-    pub(crate) fn takeover_is_hopeless(&self, now: Nanos) -> bool {
-        let Post::Leader(leader) = &self.post else {
-            return false;
-        };
-        // Chosen slots below the first are to be learned; whoever promised that it knows them may be gone.
-        let prefix = self.acceptor.chosen_prefix();
-        let in_office = now.saturating_sub(leader.since) > self.peers.silence_ns();
-        if prefix < leader.first
-            && in_office
-            && !self
-                .peers
-                .saying(now)
-                .any(|(_, says)| says.chosen_prefix > prefix)
-        {
-            return true;
-        }
-        let others = leader.progress.len();
-        leader.backlog.iter().any(|item| {
-            let lacks = item.value.is_none() && item.asked > 0;
-            let me = self.config.id;
-            let gone = !item
-                .holders
-                .iter()
-                .any(|&id| id == me || self.peers.heard(id, now));
-            let mine = item.holders.contains(&me) && !item.denied.contains(&me);
-            let denied = !mine
-                && leader
-                    .progress
-                    .keys()
-                    .all(|id| item.denied.contains(id) || !self.peers.heard(*id, now));
-            lacks && (gone || denied || item.asked >= others * GIVE_UP_ROUNDS)
-        })
-    }
-
-    /// Somebody does not hold a value of the backlog: the next is asked at once.
-    pub(crate) fn backlog_denied(
-        &mut self,
-        now: Nanos,
-        from: ReplicaId,
-        (slot, ballot): (Slot, Ballot),
-        fx: &mut Effects,
-    ) {
-        let Post::Leader(leader) = &mut self.post else {
-            return;
-        };
-        let item = leader.backlog.iter_mut().find(|item| item.slot == slot);
-        if let Some(item) = item
-            && item.want.is_some_and(|want| want.ballot == ballot)
-            && item.denied.insert(from)
-        {
-            item.asked_at = None;
-            self.ask_backlog(now, fx);
-        }
-    }
-
-    /// A value of the backlog came, from the own log or from a holder.
-    pub(crate) fn backlog_value(
-        &mut self,
-        now: Nanos,
-        from: ReplicaId,
-        (slot, ballot): (Slot, Ballot),
-        value: Value,
-        fx: &mut Effects,
-    ) {
-        let Post::Leader(leader) = &mut self.post else {
-            return;
-        };
-        let Some(item) = leader.backlog.iter_mut().find(|item| item.slot == slot) else {
-            return;
-        };
-        match item.want {
-            Some(want)
-                if (want.ballot, want.len, want.checksum)
-                    == (ballot, value.len(), value.checksum()) =>
-            {
-                item.value = Some(value);
-                self.take_over(now, fx);
-            }
-            _ => self.backlog_denied(now, from, (slot, ballot), fx),
-        }
-    }
-
     pub(crate) fn on_accepted(
         &mut self,
         now: Nanos,
@@ -463,7 +269,10 @@ impl Paxos {
             self.feed(now, id, fx);
         }
         self.take_over(now, fx);
-        if self.takeover_is_hopeless(now) && self.reaches_quorum && self.disk == DiskHealth::Well {
+        let able = self.reaches_quorum && self.disk == DiskHealth::Well;
+        let silent = able.then(|| self.finds_holders_silent(now)).flatten();
+        self.counters.left_out += u64::from(silent.is_some());
+        if able && (silent == Some(Silent::DoWithout) || self.takeover_is_hopeless(now)) {
             // Phase 1 again, under a new ballot: whoever lost a value says so now, or is not asked.
             self.counters.prepared_again += 1;
             self.follow(fx);
@@ -477,8 +286,14 @@ impl Paxos {
             Post::Leader(leader) => leader.is_stuck(now, patience),
             _ => false,
         };
-        self.counters.stuck += u64::from(stuck && self.reaches_quorum);
-        if !self.reaches_quorum || stuck {
+        if stuck && self.reaches_quorum {
+            self.counters.stuck += 1;
+            // Whoever takes over may be no better placed, and must not hand back.
+            self.unfit_until = now + 4 * patience;
+        }
+        let behind = !stuck && self.reaches_quorum && self.leads_from_behind(now);
+        self.counters.behind += u64::from(behind);
+        if !self.reaches_quorum || stuck || behind || silent == Some(Silent::LetOthers) {
             self.begin_handing(now, fx);
         }
         self.go_on_handing(now, fx);

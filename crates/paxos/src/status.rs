@@ -24,6 +24,13 @@ impl Paxos {
         }
     }
 
+    /// Whether this replica lacks chosen slots that all whom it hears have dropped, for a checkpoint that has them in
+    /// it. It can happen only to one that lost what it had said to be durable: others keep what it lacks otherwise.
+    #[must_use]
+    pub fn is_stranded(&self) -> bool {
+        matches!(self.post, Post::Follower) && self.learner.stranded
+    }
+
     /// Whether voters that are reached both ways, this replica included, are a majority. A leader that
     /// reaches none proposes nothing.
     #[must_use]

@@ -16,8 +16,10 @@ pub const SITUATIONS: &[&str] = &[
     "a damaged directory was refused",
     "a group could not be formed",
     "a leader serves",
+    "a leader that was behind handed over",
     "a leader whose accepts were stuck handed over",
     "a leader stepped down",
+    "a message came after its connection broke",
     "a promise may be lost",
     "a seal was asked for again",
     "a tail skipped what was trimmed",
@@ -27,6 +29,7 @@ pub const SITUATIONS: &[&str] = &[
     "asked to take over",
     "checkpoint written",
     "clones were recovered",
+    "crash after upkeep",
     "crash between effects",
     "crash in a change of the disk",
     "crash while it opens",
@@ -52,6 +55,7 @@ pub const SITUATIONS: &[&str] = &[
     "fault: clock step",
     "fault: clog",
     "fault: crash",
+    "fault: crash after upkeep",
     "fault: crash between effects",
     "fault: crash in a change of the disk",
     "fault: crash in a sync",
@@ -82,6 +86,8 @@ pub const SITUATIONS: &[&str] = &[
     "idx file written",
     "no room to start",
     "only a core is well",
+    "only a core is well, and others hold their accepts back",
+    "only a core is well, and others' disks stall",
     "only a majority came back",
     "opened with damage",
     "power cut",
@@ -94,6 +100,7 @@ pub const SITUATIONS: &[&str] = &[
     "stopped, and showed nothing wrong",
     "took over a value",
     "took over with a hole",
+    "did without those who gave no values",
     "waited because of an unknown slot",
 ];
 
@@ -142,6 +149,8 @@ impl Coverage {
                 "a leader whose accepts were stuck handed over",
                 counters.stuck,
             ),
+            ("a leader that was behind handed over", counters.behind),
+            ("did without those who gave no values", counters.left_out),
         ] {
             if count > 0 {
                 self.add(name, count);

@@ -52,6 +52,8 @@ pub(crate) struct Replica {
     pub(crate) dies: Option<(Moment, bool, u64)>,
     /// How long it is down when it stops by itself.
     pub(crate) restarted_after: u64,
+    /// No sync of it ends from now on.
+    pub(crate) stalls: bool,
     /// Its next sync takes so long.
     pub(crate) next_sync: Option<u64>,
     pub(crate) wall_error: i64,
@@ -169,6 +171,7 @@ impl Replica {
             wiped: false,
             paused_until: 0,
             dies: None,
+            stalls: false,
             restarted_after: 100 * crate::plan::MS,
             next_sync: None,
             wall_error: 0,
@@ -307,7 +310,10 @@ impl Replica {
 
     /// Whether anything is asked of it: it takes part, as far as this release can let it.
     pub(crate) fn in_group(&self) -> bool {
-        !self.out
+        // What damage took from it the others may hold only in checkpoints.
+        let stranded = |running: &Running| running.node.paxos().is_stranded();
+        let waits = self.damaged && self.running.as_ref().is_some_and(stranded);
+        !self.out && !waits
     }
 }
 

@@ -210,7 +210,10 @@ fn fewer_replicas(plan: &mut Plan, replicas: u16) {
         named.into_iter().all(there) && ruined.is_none_or(|id| victims.contains(&id))
     });
     plan.ending = match &plan.ending {
-        Ending::Core { also_cut, .. } => Ending::Core {
+        Ending::Core {
+            also_cut, outside, ..
+        } => Ending::Core {
+            outside: *outside,
             hub: 1,
             others: (2..=replicas / 2 + 1).collect(),
             also_cut: also_cut

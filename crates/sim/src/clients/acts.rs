@@ -69,7 +69,8 @@ impl World {
         let token = self.clients.token();
         // A call that fails takes those behind it with it: whoever is watched for progress is patient.
         let hasty = log < self.plan.logs as usize;
-        let deadline = match hasty && self.clients.clients[client].rng.chance(1) {
+        let share = self.plan.hasty_percent;
+        let deadline = match hasty && self.clients.clients[client].rng.chance(share) {
             true => self.now + MS * self.clients.clients[client].rng.between(1, 300),
             false => self.now + if hasty { self.plan.deadline } else { DEADLINE },
         };
@@ -105,9 +106,20 @@ impl World {
         payload.into()
     }
 
+    /// Where a log ends, from the leader.
+    pub(super) fn watch(&mut self, client: usize) {
+        let logs = self.plan.logs;
+        let log = self.clients.clients[client].rng.below(logs) as usize;
+        self.check_tail_of(client, log, true);
+    }
+
     fn check_tail(&mut self, client: usize, log: usize) {
-        let name = self.clients.logs[log].clone();
         let linearizable = self.clients.clients[client].rng.half();
+        self.check_tail_of(client, log, linearizable);
+    }
+
+    fn check_tail_of(&mut self, client: usize, log: usize, linearizable: bool) {
+        let name = self.clients.logs[log].clone();
         let consistency = match linearizable {
             true => Consistency::Linearizable,
             false => Consistency::Local,
@@ -261,11 +273,15 @@ impl World {
         self.settle(actor);
     }
 
-    /// Reads every log whole, at every replica that takes part.
+    /// Reads every log whole, at every replica that takes part and has not fallen behind: one may have, where more
+    /// was ruined than can be survived.
     pub(crate) fn read_all(&mut self) {
+        let applied = self.applied();
+        let most = applied.values().copied().max();
         for log in 0..self.clients.logs.len() {
             for at in 0..self.replicas.len() {
-                if self.replicas[at].in_group() {
+                let id = self.replicas[at].id;
+                if applied.get(&id).copied() == most && most.is_some() {
                     self.read(self.clients.seats[0], log, Some(at));
                 }
             }

@@ -20,6 +20,9 @@ use crate::replica::address;
 use crate::rng::{Draw, stream};
 use crate::world::{self, World};
 
+/// Questions that a watcher has under way, at most.
+const WATCHER_ASKS_MAX: usize = 4;
+
 /// What happens to clients.
 #[derive(Debug)]
 pub(crate) enum Happening {
@@ -29,6 +32,8 @@ pub(crate) enum Happening {
     Act { client: usize },
     /// A probe appends.
     Probe { client: usize },
+    /// A watcher asks.
+    Watch { client: usize },
     /// A stream is open.
     Up { conn: u64 },
     /// A stream could not be opened, or broke.
@@ -210,6 +215,10 @@ impl World {
             let client = self.add_client();
             self.clients.seats.push(client);
         }
+        for _ in 0..self.plan.watchers {
+            let client = self.make_client();
+            self.schedule_client(100 * MS, Happening::Watch { client });
+        }
     }
 
     /// A client is gone for good, and nobody will ever learn what came of its calls; another one comes.
@@ -323,6 +332,21 @@ impl World {
                     let log = self.clients.logs.len() - 1;
                     self.append(client, log);
                     self.schedule_client(20 * MS, Happening::Probe { client });
+                }
+            }
+            Happening::Watch { client } => {
+                if !self.clients.quiet {
+                    // One that got no answer waits for it.
+                    let asks = self.clients.clients[client].queries;
+                    let waits = match &self.clients.actors[asks].role {
+                        Role::Query { under_way, .. } => under_way.len(),
+                        _ => 0,
+                    };
+                    if waits < WATCHER_ASKS_MAX {
+                        self.watch(client);
+                    }
+                    let after = MS + self.clients.clients[client].rng.exponential(20 * MS);
+                    self.schedule_client(after, Happening::Watch { client });
                 }
             }
             Happening::Up { conn } => self.up(conn),

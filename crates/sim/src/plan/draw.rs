@@ -4,7 +4,7 @@
 use paxlog_wal::sim::Rng;
 
 use crate::plan::{
-    Damage, Ending, Fault, FileSort, MS, Moment, Over, Plan, SECOND, Shape, US, What,
+    Damage, Ending, Fault, FileSort, MS, Moment, Outside, Over, Plan, SECOND, Shape, US, What,
 };
 use crate::rng::{Draw, stream};
 
@@ -104,6 +104,8 @@ impl Plan {
             window: if single { 1 } else { rng.one_of(&[1, 4, 64]) },
             keep: rng.one_of(&[10, 100, 1_000]),
             seals: rng.chance(30),
+            hasty_percent: rng.one_of(&[0, 1, 1, 10]),
+            watchers: rng.one_of(&[0, 0, 0, 1]),
             deadline: rng.one_of(&[10 * SECOND, 10 * SECOND, SECOND]),
             victims: Vec::new(),
             atlas: true,
@@ -159,14 +161,39 @@ fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {
         let kind = kinds[rng.below(kinds.len() as u64) as usize];
         if let Some(what) = what(plan, kind, power, rng) {
             // A disk that is lost while the group forms is another matter than one that is lost later.
-            let early = matches!(what, What::Wipe { .. }) && rng.chance(40);
-            let at = if early { MS + rng.below(200 * MS) } else { at };
-            faults.push(Fault { at, what });
+            let early = matches!(what, What::Wipe { .. }) && rng.chance(60);
+            match early {
+                true => while_it_forms(plan, what, &mut faults, rng),
+                false => faults.push(Fault { at, what }),
+            }
         }
         at += MS + rng.exponential(mean);
     }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// A disk is lost while the group forms; another one may be slow to hear what was said before.
+fn while_it_forms(plan: &Plan, mut wipe: What, faults: &mut Vec<Fault>, rng: &mut Rng) {
+    let at = MS + rng.below(120 * MS);
+    let soon = rng.half();
+    if let What::Wipe { down, .. } = &mut wipe
+        && soon
+    {
+        *down = rng.one_of(&[MS, 5 * MS, 20 * MS]);
+    }
+    if rng.half() {
+        let what = What::Pause {
+            replica: 1 + rng.below(plan.replicas.into()) as u16,
+            lasts: rng.between(5, 100) * MS,
+        };
+        let before = rng.below(30 * MS);
+        faults.push(Fault {
+            at: at.saturating_sub(before).max(MS),
+            what,
+        });
+    }
+    faults.push(Fault { at, what: wipe });
 }
 
 /// Draws one of a kind; none where it could do nothing.
@@ -248,10 +275,11 @@ fn what(plan: &Plan, kind: Kind, power_percent: u64, rng: &mut Rng) -> Option<Wh
         Kind::CrashAtWork => What::Crash {
             replica,
             power,
-            when: match rng.below(4) {
+            when: match rng.below(5) {
                 0 => Moment::Syncing(rng.below(10)),
                 1 => Moment::Writing(rng.below(10)),
                 2 => Moment::Effects(rng.below(40)),
+                3 => Moment::Upkeep(rng.below(4)),
                 _ => Moment::DiskCalls(rng.below(200)),
             },
             down,
@@ -335,16 +363,25 @@ fn ending(plan: &Plan, rng: &mut Rng) -> Ending {
         _ => {
             let outside = ids.split_off(majority);
             let hub = ids.remove(0);
-            // Who is outside hears nobody, but is heard; or anything.
-            let deaf = rng.chance(30);
-            let also_cut = pairs(plan.replicas).filter(|(from, to)| match deaf {
-                true => outside.contains(to) && !outside.contains(from),
-                false => rng.half(),
+            let away = rng.one_of(&[
+                Outside::AsItIs,
+                Outside::AsItIs,
+                Outside::DisksStall,
+                Outside::AcceptsStick,
+            ]);
+            // Who is outside hears nobody, but is heard; all reach the hub alone; anything; or nothing is cut.
+            let shape = rng.below(4);
+            let also_cut = pairs(plan.replicas).filter(|(from, to)| match shape {
+                _ if away != Outside::AsItIs => false,
+                0 => outside.contains(to) && !outside.contains(from),
+                1 => *from != hub && *to != hub,
+                _ => rng.half(),
             });
             Ending::Core {
                 hub,
                 also_cut: also_cut.collect(),
                 others: ids,
+                outside: away,
             }
         }
     }

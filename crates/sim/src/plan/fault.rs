@@ -206,6 +206,9 @@ pub enum Moment {
     Writing(u64),
     /// Once it has carried out so many more effects.
     Effects(u64),
+    /// Once it has done its nth piece of upkeep from now on: an `.idx` file or a checkpoint is written, or segments
+    /// are retired. The power goes.
+    Upkeep(u64),
     /// In the middle of its nth change of the disk from now on (a write, a sync, a file made, named or removed):
     /// also while it opens its directory, or writes a checkpoint. The power goes.
     DiskCalls(u64),
@@ -264,6 +267,7 @@ impl What {
                 Moment::Syncing(_) => "fault: crash in a sync",
                 Moment::Writing(_) => "fault: crash in a write",
                 Moment::Effects(_) => "fault: crash between effects",
+                Moment::Upkeep(_) => "fault: crash after upkeep",
                 Moment::DiskCalls(_) => "fault: crash in a change of the disk",
             },
             What::CrashAll { .. } => "fault: all crash",
@@ -369,6 +373,7 @@ impl std::fmt::Display for What {
                     Moment::Syncing(n) => format!(", before sync {n} ends"),
                     Moment::Writing(n) => format!(", before write {n} ends"),
                     Moment::Effects(n) => format!(", after {n} effects"),
+                    Moment::Upkeep(n) => format!(", after upkeep {n}"),
                     Moment::DiskCalls(n) => format!(", in change {n} of its disk"),
                 };
                 write!(f, "r{replica}{when}{}, down for {}", power(lost), ms(down))

@@ -80,6 +80,8 @@ impl Plan {
         )?;
         within("slots_in_flight_max", self.slots_in_flight_max, 1, 1_000)?;
         within("window_bytes_max", self.window_bytes_max, 1, 1 << 30)?;
+        within("hasty_percent", self.hasty_percent, 0, 100)?;
+        within("watchers", self.watchers, 0, 100)?;
         within("payload_max", self.payload_max, 1, 2_000)?;
         within("window", self.window, 1, 10_000)?;
         within("faults_until", self.faults_until, 0, 3_600 * SECOND)?;
@@ -127,6 +129,7 @@ impl Plan {
                 hub,
                 others,
                 also_cut,
+                outside: _,
             } => {
                 self.named("the core", others)?;
                 self.named("the core", &[*hub])?;

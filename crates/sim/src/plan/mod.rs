@@ -71,6 +71,12 @@ pub struct Plan {
     pub keep: u64,
     /// Clients seal logs now and then, and go on with others.
     pub seals: bool,
+    /// Appends, of a hundred, that are made in haste: with little time.
+    #[serde(default)]
+    pub hasty_percent: u64,
+    /// Clients that do nothing but ask the leader, again and again, where a log ends.
+    #[serde(default)]
+    pub watchers: u64,
     /// How long most calls may take.
     pub deadline: u64,
     /// Who may be damaged for good: a minority, where the atlas holds.
@@ -106,7 +112,23 @@ pub enum Ending {
         others: Vec<u16>,
         /// Directions that are cut meanwhile, unless the core needs them.
         also_cut: Vec<(u16, u16)>,
+        /// What else is wrong outside.
+        #[serde(default)]
+        outside: Outside,
     },
+}
+
+/// What is wrong with those outside a core that is well, besides what the faults left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outside {
+    /// Nothing.
+    #[default]
+    AsItIs,
+    /// Their disks stall: each sync takes for ever.
+    DisksStall,
+    /// What they send over the connections for accepts is held back; all else passes.
+    AcceptsStick,
 }
 
 impl Plan {
@@ -139,6 +161,8 @@ impl Plan {
             window: 16,
             keep: 1_000,
             seals: false,
+            hasty_percent: 0,
+            watchers: 0,
             deadline: 10 * SECOND,
             victims: Vec::new(),
             atlas: true,

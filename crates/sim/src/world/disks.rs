@@ -8,6 +8,8 @@ use crate::replica::Frame;
 
 /// A sync that takes longer is reported.
 const STALL: u64 = SECOND;
+/// A stall that only a power cut ends.
+const FOREVER: u64 = 3_600 * SECOND;
 
 impl World {
     /// Begins what the disk has to do.
@@ -48,7 +50,10 @@ impl World {
         }
         if let Some(task) = sync {
             let drawn = 5 * US + replica.rng.exponential(self.plan.sync_mean);
-            let after = replica.next_sync.take().unwrap_or(drawn);
+            let after = match replica.stalls {
+                true => FOREVER,
+                false => replica.next_sync.take().unwrap_or(drawn),
+            };
             let running = replica.running.as_mut().expect("seen above");
             running.syncs += 1;
             let sync = running.syncs;

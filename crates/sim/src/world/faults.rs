@@ -5,8 +5,11 @@
 //! lost its directory, or may have lost a promise, stays out. A plan may leave the atlas: then all are victims.
 
 use super::*;
-use crate::plan::{Ending, Moment, Over, pairs};
+use crate::plan::{Ending, Moment, Outside, Over, pairs};
 use crate::replica::Running;
+
+/// Longer than any run: what is held back until then is, until all is well.
+const NEVER: u64 = 3_600 * SECOND;
 
 impl World {
     pub(crate) fn fault(&mut self, what: &What) {
@@ -234,6 +237,7 @@ impl World {
             hub,
             others,
             also_cut,
+            outside,
         } = self.plan.ending.clone()
         else {
             return;
@@ -269,9 +273,24 @@ impl World {
         for &at in &core {
             self.heal_replica(at);
         }
+        for at in (0..self.replicas.len()).filter(|at| !core.contains(at)) {
+            match outside {
+                Outside::AsItIs => {}
+                Outside::DisksStall => self.replicas[at].stalls = true,
+                Outside::AcceptsStick => {
+                    for to in 0..self.replicas.len() {
+                        self.network.clog(at, to, Some(Over::Accepts), NEVER);
+                    }
+                }
+            }
+        }
         self.reset_stuck();
         self.reconnect_all();
-        self.coverage.hit("only a core is well");
+        self.coverage.hit(match outside {
+            Outside::AsItIs => "only a core is well",
+            Outside::DisksStall => "only a core is well, and others' disks stall",
+            Outside::AcceptsStick => "only a core is well, and others hold their accepts back",
+        });
         self.trace.note(self.now, "all", || {
             format!("only a core is well: r{} with {:?}", hub + 1, &core[1..])
         });
@@ -302,7 +321,7 @@ impl World {
         let paused = replica.paused_until > self.now;
         replica.paused_until = 0;
         replica.dies = None;
-        replica.next_sync = None;
+        (replica.next_sync, replica.stalls) = (None, false);
         replica.disk.set_capacity(None);
         replica.disk.spare_syncs();
         replica.disk.die_in(None);

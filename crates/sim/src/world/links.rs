@@ -7,6 +7,8 @@ use crate::network::{over_accepts, through_the_codec};
 
 /// A connection that carries nothing for so long is lost.
 const IDLE: u64 = 2 * SECOND;
+/// Of a hundred messages of connections that broke: they come.
+const LATE_PERCENT: u64 = 30;
 
 impl World {
     pub(crate) fn send(&mut self, from: usize, to: ReplicaId, envelope: &paxlog_paxos::Envelope) {
@@ -56,7 +58,15 @@ impl World {
         if let Some(((a, b, accepts), epoch)) = flight.link {
             let (_, link) = self.network.link(a, b, accepts);
             if link.epoch != epoch {
-                return;
+                // What a connection that broke had carried over already may still be read, after what came over the
+                // next one.
+                let (loose, well) = (self.plan.loose, self.network.is_well(from, to));
+                let read = loose && !well && self.network.rng(from, to).chance(LATE_PERCENT);
+                if !read {
+                    return;
+                }
+                self.coverage
+                    .hit("a message came after its connection broke");
             }
         }
         if self.network.is_cut(from, to) {

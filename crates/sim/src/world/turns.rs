@@ -266,11 +266,13 @@ impl World {
                     let event = paxlog_store::annotate(&running.wal, segment, &bytes);
                     self.coverage.hit("idx file written");
                     self.post(at, MS, event);
+                    self.upkeep_done(at);
                 }
                 Effect::Checkpoint(checkpoint) => {
                     let event = paxlog_store::checkpoint(&running.wal, &checkpoint);
                     self.coverage.hit("checkpoint written");
                     self.post(at, MS, event);
+                    self.upkeep_done(at);
                 }
                 Effect::Retire(below) => {
                     // The frame that names them must be durable first: this log's threads see to it.
@@ -279,6 +281,7 @@ impl World {
                     self.coverage.hit("segments retired");
                     self.post(at, MS, event);
                     self.disk_news(at);
+                    self.upkeep_done(at);
                 }
                 Effect::Leader(hint) => {
                     if let Some(hint) = hint {
@@ -310,6 +313,21 @@ impl World {
                     return;
                 }
             }
+        }
+    }
+
+    /// An `.idx` file or a checkpoint was written, or segments were retired: it may be the one after which the power
+    /// is to go.
+    fn upkeep_done(&mut self, at: usize) {
+        if let Some((Moment::Upkeep(left), _, down)) = &mut self.replicas[at].dies {
+            if *left > 0 {
+                *left -= 1;
+                return;
+            }
+            let down = *down;
+            self.coverage.hit("crash after upkeep");
+            self.crash(at, true);
+            self.start_after(at, down);
         }
     }
 
