@@ -3,7 +3,7 @@
 //! Votes are counted from what is *durable*: a frame of a slot, on the disk of a voter. So "chosen" is
 //! computed here by itself, and compared with what the replicas make of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paxlog_paxos::{Ballot, FetchAnswer, FetchReply, Incarnation, Member, Message, Slot};
 use paxlog_wal::sim::Rng;
@@ -39,6 +39,8 @@ pub(crate) struct Invariants {
     pub(crate) rng: Rng,
     /// The first formed list that became durable.
     members: Option<Vec<Member>>,
+    /// On whose disks it is.
+    holders: BTreeSet<u16>,
     proposed: BTreeMap<(Slot, Ballot), ValueId>,
     /// The slot from which a ballot's leader proposes.
     firsts: BTreeMap<Ballot, Slot>,
@@ -56,6 +58,7 @@ impl Invariants {
         Invariants {
             rng: stream(seed, "invariants", 0),
             members: None,
+            holders: BTreeSet::new(),
             proposed: BTreeMap::new(),
             firsts: BTreeMap::new(),
             votes: BTreeMap::new(),
@@ -75,8 +78,16 @@ impl Invariants {
         self.chosen.get(&slot).map(|(_, value)| *value)
     }
 
+    /// A disk is lost. With the only one that had the list, the list is: nobody was told that there is a group.
+    pub(crate) fn lost_disk(&mut self, who: u16) {
+        if self.holders.remove(&who) && self.holders.is_empty() && self.chosen.is_empty() {
+            self.members = None;
+        }
+    }
+
     /// A list became durable.
-    pub(crate) fn formed(&mut self, list: &[Member]) -> Result<(), Broken> {
+    pub(crate) fn formed(&mut self, who: u16, list: &[Member]) -> Result<(), Broken> {
+        self.holders.insert(who);
         match &self.members {
             Some(known) if known != list => broken(
                 "one group",

@@ -19,6 +19,16 @@ const PLANS: &[(&str, &str, &str)] = &[
         "a leader whose accepts were held back while heartbeats passed led on: nothing was acknowledged",
         include_str!("plans/accepts-stuck.json"),
     ),
+    (
+        "damage-is-evidence",
+        "a segment whose damage made slots unknown was retired: the next start knew of no damage",
+        include_str!("plans/damage-is-evidence.json"),
+    ),
+    (
+        "holders-that-give-nothing",
+        "a new leader waited for a value that its only holder had promised and could not send",
+        include_str!("plans/holders-that-give-nothing.json"),
+    ),
 ];
 
 #[test]

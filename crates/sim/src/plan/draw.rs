@@ -169,6 +169,20 @@ fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {
         }
         at += MS + rng.exponential(mean);
     }
+    let mut rng = stream(plan.seed, "forming", 0);
+    if let Some(&replica) = plan.victims.first()
+        && plan.replicas > 1
+        && rng.chance(4)
+    {
+        // One that loses its disk again and again before there is a group.
+        let mut at = 10 * MS + rng.below(50 * MS);
+        for _ in 0..rng.between(2, 8) {
+            let down = rng.one_of(&[MS, 5 * MS, 20 * MS]);
+            let what = What::Wipe { replica, down };
+            faults.push(Fault { at, what });
+            at += 10 * MS + rng.exponential(20 * MS);
+        }
+    }
     faults.sort_by_key(|fault| fault.at);
     faults
 }

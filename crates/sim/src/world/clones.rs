@@ -3,12 +3,13 @@
 //!
 //! * *Durable votes*: each honours the ballot that it promised, and holds what it accepted, as far as it was told
 //!   that this is durable.
+//! * *Upkeep follows*: what the newest checkpoint names is there.
 //! * *Durable acks*: in a random majority phase 1 would find every slot that somebody has applied: its highest
 //!   ballot there carries the chosen value.
 
 use std::sync::Arc;
 
-use paxlog_node::{Checkpoint, Found, IdxFile, decode_state};
+use paxlog_node::{Checkpoint, Found, IdxFile, Place, decode_state};
 use paxlog_paxos::Ballot;
 
 use super::*;
@@ -21,9 +22,14 @@ const EVERY: u64 = 3 * SECOND;
 /// Of so many times that something became durable, a clone is looked at once.
 const LOOKS_AT_ONE_IN: u64 = 256;
 
+/// Of so many pieces of upkeep, a clone is looked at right after one.
+const LOOKS_AFTER_UPKEEP_ONE_IN: u64 = 16;
+
 /// What a recovered clone holds.
 struct Recovered {
     id: u16,
+    /// The frame of a batch that its newest checkpoint names and that is not there.
+    missing: Option<u64>,
     promised: Ballot,
     /// Below, everything is in its checkpoint or applied from a segment with an `.idx` file.
     settled: Slot,
@@ -84,6 +90,22 @@ impl World {
         self.check(checked);
     }
 
+    /// Now and then, right after an `.idx` file or a checkpoint was written, or segments were retired: what it builds
+    /// on must be there already.
+    pub(crate) fn look_after_upkeep(&mut self, at: usize) {
+        let replica = &self.replicas[at];
+        if replica.damaged
+            || replica.out
+            || self.invariants.rng.below(LOOKS_AFTER_UPKEEP_ONE_IN) > 0
+        {
+            return;
+        }
+        let checked = self
+            .recover_clone(at, true)
+            .and_then(|clone| self.honours(at, &clone));
+        self.check(checked);
+    }
+
     fn recover_clone(&mut self, at: usize, worst: bool) -> Result<Recovered, Broken> {
         let replica = &self.replicas[at];
         let seed = self.invariants.rng.next_u64();
@@ -104,6 +126,16 @@ impl World {
 
     fn honours(&self, at: usize, clone: &Recovered) -> Result<(), Broken> {
         let replica = &self.replicas[at];
+        if let Some(lsn) = clone.missing {
+            return Err(Broken {
+                rule: "upkeep follows",
+                what: format!(
+                    "after a power cut now the newest checkpoint of replica {} would name a batch at {lsn:x}, where \
+                     nothing is",
+                    clone.id
+                ),
+            });
+        }
         let broken = |what| {
             Err(Broken {
                 rule: "durable votes",
@@ -191,9 +223,29 @@ impl Recovered {
         }
         Recovered {
             id,
+            missing: missing(found),
             promised,
             settled,
             accepted,
         }
     }
+}
+
+/// A frame that the newest checkpoint names and that is not there, though its segment was read.
+fn missing(found: &Found) -> Option<u64> {
+    let mut files = found.checkpoints.iter();
+    let newest = files.find_map(|file| Checkpoint::decode(file).ok())?;
+    let lowest = found.segments.first().map(|segment| segment.number)?;
+    let is_missing = |place: &Place| {
+        let number = place.segment();
+        let segment = found.segments.iter().find(|of| of.number == number);
+        match segment {
+            // Only its `.idx` file was read.
+            Some(segment) if segment.annotation.is_some() => false,
+            Some(segment) => !segment.frames.iter().any(|frame| frame.lsn == place.lsn),
+            None => number > lowest,
+        }
+    };
+    let mut places = newest.recent.iter().map(|(_, batch)| batch.place);
+    places.find(is_missing).map(|place| place.lsn)
 }

@@ -140,7 +140,7 @@ impl World {
                 Frame::State(state) => match &state.formed {
                     Some(list) => {
                         replica.formed = true;
-                        self.invariants.formed(list)
+                        self.invariants.formed(replica.id, list)
                     }
                     None => Ok(()),
                 },

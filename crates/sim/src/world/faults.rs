@@ -136,6 +136,7 @@ impl World {
                 }
                 self.crash(at, true);
                 self.replicas[at].lose_disk();
+                self.invariants.lost_disk(*replica);
                 self.start_after(at, *down);
             }
             What::ClockStep { replica, by } => {

@@ -7,8 +7,10 @@ use crate::network::{over_accepts, through_the_codec};
 
 /// A connection that carries nothing for so long is lost.
 const IDLE: u64 = 2 * SECOND;
-/// Of a hundred messages of connections that broke: they come.
+/// Of a hundred messages of connections that broke: they come, late.
 const LATE_PERCENT: u64 = 30;
+/// By how much later, on average.
+const LATE: u64 = 50 * MS;
 
 impl World {
     pub(crate) fn send(&mut self, from: usize, to: ReplicaId, envelope: &paxlog_paxos::Envelope) {
@@ -61,12 +63,16 @@ impl World {
                 // What a connection that broke had carried over already may still be read, after what came over the
                 // next one.
                 let (loose, well) = (self.plan.loose, self.network.is_well(from, to));
-                let read = loose && !well && self.network.rng(from, to).chance(LATE_PERCENT);
-                if !read {
-                    return;
+                let rng = self.network.rng(from, to);
+                if loose && !well && rng.chance(LATE_PERCENT) {
+                    let at = self.now + rng.exponential(LATE);
+                    let link = None;
+                    let flight = Box::new(Flight { link, ..*flight });
+                    self.queue.push(at, Happening::Deliver(flight));
+                    self.coverage
+                        .hit("a message came after its connection broke");
                 }
-                self.coverage
-                    .hit("a message came after its connection broke");
+                return;
             }
         }
         if self.network.is_cut(from, to) {

@@ -319,6 +319,7 @@ impl World {
     /// An `.idx` file or a checkpoint was written, or segments were retired: it may be the one after which the power
     /// is to go.
     fn upkeep_done(&mut self, at: usize) {
+        self.look_after_upkeep(at);
         if let Some((Moment::Upkeep(left), _, down)) = &mut self.replicas[at].dies {
             if *left > 0 {
                 *left -= 1;

@@ -164,16 +164,7 @@ fn indexed(w: &mut Walked, entries: &[Entry]) {
     for entry in entries {
         match entry {
             Entry::Frame(frame) => kept.frames.push(*frame),
-            Entry::Lost { lsn, bytes } => {
-                w.damaged.push(Damaged {
-                    lsn: *lsn,
-                    len: Some(*bytes as u64),
-                    group: None,
-                    tag: None,
-                    aux: None,
-                });
-                w.state_holes.push((*lsn, *bytes as u64 > 4096));
-            }
+            Entry::Lost { lsn, bytes } => lost(w, *lsn, u64::from(*bytes), false),
         }
     }
     kept.entries = entries.to_vec();
@@ -355,24 +346,34 @@ fn damaged_gap(
                     damaged_frame(w, frame);
                     kept.entries.push(*entry);
                 }
+                // An earlier opening sealed the segment, and could name nothing there either.
+                Entry::Lost { lsn, bytes } if *lsn < to && lsn.0 + u64::from(*bytes) > from.0 => {
+                    lost(w, *lsn, u64::from(*bytes), single);
+                    kept.entries.push(*entry);
+                }
                 _ => {}
             }
         }
         return;
     }
     let bytes = to.0 - from.0;
-    w.damaged.push(Damaged {
+    lost(w, from, bytes, single);
+    kept.entries.push(Entry::Lost {
         lsn: from,
+        bytes: bytes as u32,
+    });
+}
+
+/// Synced bytes that cannot be read, and nobody knows what stood there.
+fn lost(w: &mut Walked, lsn: Lsn, bytes: u64, single: bool) {
+    w.damaged.push(Damaged {
+        lsn,
         len: Some(bytes),
         group: None,
         tag: None,
         aux: None,
     });
-    w.state_holes.push((from, !single && bytes > 4096));
-    kept.entries.push(Entry::Lost {
-        lsn: from,
-        bytes: bytes as u32,
-    });
+    w.state_holes.push((lsn, !single && bytes > 4096));
 }
 
 fn holds_something(segment: &Segment) -> bool {

@@ -200,6 +200,34 @@ fn an_unreadable_block_is_damage_where_it_was_synced() {
     assert_eq!(recovered.cut, None);
 }
 
+/// A segment that was sealed by an opening has an INDEX that can name nothing in the hole but says that there is one: it
+/// counts also where the segment is read as a whole, since its header is damaged later.
+#[test]
+fn a_hole_that_an_opening_sealed_stays_damage() {
+    let disk = formatted(1);
+    let (wal, model) = built(&disk);
+    drop(wal);
+    let disk = disk.power_cut(1);
+    let name = format!("{:016x}.seg", 5);
+    disk.replace(&name, 8192, &[0; 512]);
+    let (wal, recovered) = reopened(&disk);
+    let told = |recovered: &Recovered| {
+        let lost = model.frames.iter().map(|frame| frame.lsn);
+        lost.filter(|lsn| super::model::covered(&recovered.damaged, *lsn))
+            .collect::<Vec<_>>()
+    };
+    let lost = told(&recovered);
+    assert!(!lost.is_empty(), "{recovered:?}");
+    drop(wal);
+    let disk = disk.power_cut(2);
+    disk.flip(&name, 8, 1);
+    for _ in 0..2 {
+        let (wal, recovered) = reopened(&disk);
+        assert_eq!(told(&recovered), lost, "{recovered:?}");
+        wal.close().unwrap();
+    }
+}
+
 #[test]
 fn a_missing_segment_is_damage_and_stays_so() {
     let disk = formatted(1);
