@@ -9,6 +9,8 @@ use crate::message::{Message, Prepare, Promise, Refuse};
 use crate::paxos::{Paxos, Post, SLOT_SANE_MAX};
 use crate::types::{Ballot, DiskHealth, Nanos, PersistId, ReplicaId, Slot, Value};
 
+/// How often others are asked before the promises of those who gave no values are taken as well.
+const ROUNDS_WITHOUT: u32 = 4;
 /// The longest a rival is given, in time-outs.
 const RIVALS_MAX: u64 = 4;
 
@@ -21,8 +23,9 @@ pub(crate) struct Candidate {
     first: Slot,
     promises: BTreeMap<ReplicaId, Promise>,
     asked_at: Nanos,
-    /// Promises of those who gave no values are taken, too: without them there was no majority in time.
-    takes_all: bool,
+    /// How often promises were asked for. Those of replicas that gave no values count only when others were asked
+    /// this often and are no majority: a promise may wait for a sync.
+    rounds: u32,
     /// The promises at hand can't decide this slot.
     pub(crate) blocked: Option<Slot>,
 }
@@ -98,7 +101,7 @@ impl Paxos {
             first: self.acceptor.chosen_prefix(),
             promises: BTreeMap::new(),
             asked_at: now,
-            takes_all: self.silent.is_empty(),
+            rounds: 0,
             blocked: None,
         });
         self.ask_promises(now, fx);
@@ -110,6 +113,7 @@ impl Paxos {
             return;
         };
         candidate.asked_at = now;
+        candidate.rounds += 1;
         for id in members.others() {
             if !candidate.promises.contains_key(&id) {
                 let prepare = Message::Prepare(Prepare {
@@ -133,11 +137,7 @@ impl Paxos {
         let again = 2 * self.config.heartbeat_ns + self.peers.slack_ns();
         if now.saturating_sub(candidate.asked_at) >= again {
             self.ask_promises(now, fx);
-            if let Post::Candidate(candidate) = &mut self.post
-                && !std::mem::replace(&mut candidate.takes_all, true)
-            {
-                self.try_to_lead(now, fx);
-            }
+            self.try_to_lead(now, fx);
         }
     }
 
@@ -220,7 +220,7 @@ impl Paxos {
         let reports: Vec<Report<'_>> = candidate
             .promises
             .iter()
-            .filter(|(id, _)| candidate.takes_all || !self.silent.contains(id))
+            .filter(|(id, _)| candidate.rounds > ROUNDS_WITHOUT || !self.silent.contains(id))
             .map(|(_, p)| Report {
                 chosen_prefix: p.chosen_prefix.max(p.chosen_below),
                 slots: &p.slots,

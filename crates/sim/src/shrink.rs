@@ -173,6 +173,7 @@ fn shorter(fault: &mut Fault) {
         | What::Rolling { down, .. }
         | What::SyncFail { down, .. }
         | What::Wipe { down, .. }
+        | What::WipeWithList { down, .. }
         | What::HandOver { down, .. } => half(down),
         What::CrashAll { down, .. } => down.iter_mut().for_each(half),
         What::Flap { times, .. } => *times = (*times).div_ceil(2),

@@ -125,6 +125,10 @@ impl Plan {
             }
         }
         plan.faults = faults(&plan, &mut rng);
+        let mut forming = stream(seed, "forming", 0);
+        if plan.atlas && replicas > 1 && forming.chance(5) {
+            loses_lists(&mut plan, &mut forming);
+        }
         plan.ending = ending(&plan, &mut rng);
         plan
     }
@@ -169,22 +173,26 @@ fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {
         }
         at += MS + rng.exponential(mean);
     }
-    let mut rng = stream(plan.seed, "forming", 0);
-    if let Some(&replica) = plan.victims.first()
-        && plan.replicas > 1
-        && rng.chance(4)
-    {
-        // One that loses its disk again and again before there is a group.
-        let mut at = 10 * MS + rng.below(50 * MS);
-        for _ in 0..rng.between(2, 8) {
-            let down = rng.one_of(&[MS, 5 * MS, 20 * MS]);
-            let what = What::Wipe { replica, down };
-            faults.push(Fault { at, what });
-            at += 10 * MS + rng.exponential(20 * MS);
-        }
-    }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// The one that makes the list of members loses its disk right after, again and again, and what it had sent may come
+/// late.
+fn loses_lists(plan: &mut Plan, rng: &mut Rng) {
+    plan.loose = true;
+    // Nobody else may be damaged then.
+    plan.victims = vec![1];
+    let mut faults = std::mem::take(&mut plan.faults);
+    faults.retain(|fault| fault.what.ruins().is_none_or(|of| of == 1));
+    for round in 0..rng.between(1, 6) {
+        let down = rng.one_of(&[MS, 5 * MS]);
+        let what = What::WipeWithList { replica: 1, down };
+        let at = MS + round * 30 * MS;
+        faults.push(Fault { at, what });
+    }
+    faults.sort_by_key(|fault| fault.at);
+    plan.faults = faults;
 }
 
 /// A disk is lost while the group forms; another one may be slow to hear what was said before.

@@ -142,6 +142,13 @@ pub enum What {
         /// It is down for so long.
         down: u64,
     },
+    /// A directory is lost, and formatted anew, right after a list of members left it.
+    WipeWithList {
+        /// Whose.
+        replica: u16,
+        /// It is down for so long.
+        down: u64,
+    },
     /// A wall clock is set.
     ClockStep {
         /// Whose.
@@ -284,6 +291,7 @@ impl What {
                 Damage::ReadError => "fault: read error",
             },
             What::Wipe { .. } => "fault: lost disk",
+            What::WipeWithList { .. } => "fault: lost disk with a list",
             What::ClockStep { .. } => "fault: clock step",
             What::ClientReset { .. } => "fault: client's streams break",
             What::ClientDies { .. } => "fault: client dies",
@@ -295,7 +303,9 @@ impl What {
     #[must_use]
     pub fn ruins(&self) -> Option<u16> {
         match self {
-            What::AtRest { replica, .. } | What::Wipe { replica, .. } => Some(*replica),
+            What::AtRest { replica, .. }
+            | What::Wipe { replica, .. }
+            | What::WipeWithList { replica, .. } => Some(*replica),
             _ => None,
         }
     }
@@ -316,6 +326,7 @@ impl What {
             | What::DiskFull { replica, .. }
             | What::AtRest { replica, .. }
             | What::Wipe { replica, .. }
+            | What::WipeWithList { replica, .. }
             | What::ClockStep { replica, .. }
             | What::HandOver { replica, .. } => (vec![*replica], None),
             What::CrashAll { .. } | What::Rolling { .. } => (Vec::new(), None),
@@ -405,7 +416,9 @@ impl std::fmt::Display for What {
                 pick,
                 ..
             } => write!(f, "r{replica} in {file:?} (pick {pick})"),
-            What::Wipe { replica, down } | What::HandOver { replica, down } => {
+            What::Wipe { replica, down }
+            | What::WipeWithList { replica, down }
+            | What::HandOver { replica, down } => {
                 write!(f, "r{replica}, down for {}", ms(down))
             }
             What::ClockStep { replica, by } => {

@@ -128,16 +128,14 @@ impl World {
                 pick,
             } => return self.rot(index(*replica), *file, *damage, *pick),
             What::Wipe { replica, down } => {
-                let at = index(*replica);
-                let kept = |(other, replica): (usize, &Replica)| other != at && !replica.wiped;
-                // If nobody kept anything, nobody could know that there ever was something.
-                if self.replicas[at].out || !self.replicas.iter().enumerate().any(kept) {
+                return self.wipe(index(*replica), *down);
+            }
+            What::WipeWithList { replica, down } => {
+                let replica = &mut self.replicas[index(*replica)];
+                if replica.formed || replica.out || replica.loses_list.is_some() {
                     return false;
                 }
-                self.crash(at, true);
-                self.replicas[at].lose_disk();
-                self.invariants.lost_disk(*replica);
-                self.start_after(at, *down);
+                replica.loses_list = Some(*down);
             }
             What::ClockStep { replica, by } => {
                 let replica = &mut self.replicas[index(*replica)];
@@ -165,6 +163,19 @@ impl World {
                 self.input(at, Event::HandOver);
             }
         }
+        true
+    }
+
+    /// A directory is lost, if others kept theirs: else nobody could know that there ever was something.
+    pub(crate) fn wipe(&mut self, at: usize, down: u64) -> bool {
+        let kept = |(other, replica): (usize, &Replica)| other != at && !replica.wiped;
+        if self.replicas[at].out || !self.replicas.iter().enumerate().any(kept) {
+            return false;
+        }
+        self.crash(at, true);
+        self.replicas[at].lose_disk();
+        self.invariants.lost_disk(at as u16 + 1);
+        self.start_after(at, down);
         true
     }
 
@@ -322,7 +333,7 @@ impl World {
         let paused = replica.paused_until > self.now;
         replica.paused_until = 0;
         replica.dies = None;
-        (replica.next_sync, replica.stalls) = (None, false);
+        (replica.next_sync, replica.stalls, replica.loses_list) = (None, false, None);
         replica.disk.set_capacity(None);
         replica.disk.spare_syncs();
         replica.disk.die_in(None);

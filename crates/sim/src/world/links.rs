@@ -8,7 +8,7 @@ use crate::network::{over_accepts, through_the_codec};
 /// A connection that carries nothing for so long is lost.
 const IDLE: u64 = 2 * SECOND;
 /// Of a hundred messages of connections that broke: they come, late.
-const LATE_PERCENT: u64 = 30;
+const LATE_PERCENT: u64 = 50;
 /// By how much later, on average.
 const LATE: u64 = 50 * MS;
 

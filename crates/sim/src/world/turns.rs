@@ -233,6 +233,13 @@ impl World {
                 Effect::Send(to, envelope) => {
                     self.look_at_message(at, &envelope.message);
                     self.send(at, to, &envelope);
+                    if matches!(envelope.message, Message::Form(_))
+                        && let Some(down) = self.replicas[at].loses_list.take()
+                        && self.wipe(at, down)
+                    {
+                        self.coverage.hit("a list left, and its disk was lost");
+                        return;
+                    }
                 }
                 Effect::Reply(stream, reply) => {
                     if let Some((stream, frame)) = running.desk.reply(stream, &reply) {
