@@ -126,7 +126,7 @@ impl Plan {
         }
         plan.faults = faults(&plan, &mut rng);
         let mut forming = stream(seed, "forming", 0);
-        if plan.atlas && replicas > 1 && forming.chance(5) {
+        if plan.atlas && replicas > 1 && forming.chance(12) {
             loses_lists(&mut plan, &mut forming);
         }
         plan.ending = ending(&plan, &mut rng);
@@ -385,12 +385,7 @@ fn ending(plan: &Plan, rng: &mut Rng) -> Ending {
         _ => {
             let outside = ids.split_off(majority);
             let hub = ids.remove(0);
-            let away = rng.one_of(&[
-                Outside::AsItIs,
-                Outside::AsItIs,
-                Outside::DisksStall,
-                Outside::AcceptsStick,
-            ]);
+            let away = rng.one_of(&[Outside::AsItIs, Outside::DisksStall, Outside::AcceptsStick]);
             // Who is outside hears nobody, but is heard; all reach the hub alone; anything; or nothing is cut.
             let shape = rng.below(4);
             let also_cut = pairs(plan.replicas).filter(|(from, to)| match shape {
