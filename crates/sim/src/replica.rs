@@ -52,8 +52,8 @@ pub(crate) struct Replica {
     pub(crate) dies: Option<(Moment, bool, u64)>,
     /// How long it is down when it stops by itself.
     pub(crate) restarted_after: u64,
-    /// Its disk is lost right after a list of members left it; it is down for so long then.
-    pub(crate) loses_list: Option<u64>,
+    /// Its disk is lost right after a list of members left it, once for each; it is down for so long then.
+    pub(crate) loses_lists: VecDeque<u64>,
     /// No sync of it ends from now on.
     pub(crate) stalls: bool,
     /// Its next sync takes so long.
@@ -174,7 +174,7 @@ impl Replica {
             paused_until: 0,
             dies: None,
             stalls: false,
-            loses_list: None,
+            loses_lists: VecDeque::new(),
             restarted_after: 100 * crate::plan::MS,
             next_sync: None,
             wall_error: 0,

@@ -181,15 +181,17 @@ fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {
 /// late.
 fn loses_lists(plan: &mut Plan, rng: &mut Rng) {
     plan.loose = true;
+    // So slow that what comes late comes in between.
+    (plan.delay_mean, plan.sync_mean) = (5 * MS, 5 * MS);
+    plan.append_mean = plan.append_mean.max(bearable(plan));
     // Nobody else may be damaged then.
     plan.victims = vec![1];
     let mut faults = std::mem::take(&mut plan.faults);
     faults.retain(|fault| fault.what.ruins().is_none_or(|of| of == 1));
-    for round in 0..rng.between(1, 6) {
+    for _ in 0..rng.between(1, 6) {
         let down = rng.one_of(&[MS, 5 * MS]);
         let what = What::WipeWithList { replica: 1, down };
-        let at = MS + round * 30 * MS;
-        faults.push(Fault { at, what });
+        faults.push(Fault { at: MS, what });
     }
     faults.sort_by_key(|fault| fault.at);
     plan.faults = faults;

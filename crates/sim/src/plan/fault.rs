@@ -142,7 +142,8 @@ pub enum What {
         /// It is down for so long.
         down: u64,
     },
-    /// A directory is lost, and formatted anew, right after a list of members left it.
+    /// A directory is lost, and formatted anew, right after a list of members left it. Several are for one list after
+    /// the other.
     WipeWithList {
         /// Whose.
         replica: u16,

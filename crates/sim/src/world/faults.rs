@@ -132,10 +132,10 @@ impl World {
             }
             What::WipeWithList { replica, down } => {
                 let replica = &mut self.replicas[index(*replica)];
-                if replica.formed || replica.out || replica.loses_list.is_some() {
+                if replica.formed || replica.out {
                     return false;
                 }
-                replica.loses_list = Some(*down);
+                replica.loses_lists.push_back(*down);
             }
             What::ClockStep { replica, by } => {
                 let replica = &mut self.replicas[index(*replica)];
@@ -333,7 +333,8 @@ impl World {
         let paused = replica.paused_until > self.now;
         replica.paused_until = 0;
         replica.dies = None;
-        (replica.next_sync, replica.stalls, replica.loses_list) = (None, false, None);
+        (replica.next_sync, replica.stalls) = (None, false);
+        replica.loses_lists.clear();
         replica.disk.set_capacity(None);
         replica.disk.spare_syncs();
         replica.disk.die_in(None);

@@ -9,7 +9,7 @@ use crate::plan::Moment;
 use crate::replica::{Frame, Pending, Running};
 
 /// The states of replicas are compared after slots of these multiples.
-const DIGEST_EVERY: u64 = 16;
+const DIGEST_EVERY: u64 = 64;
 
 impl World {
     /// An event for the core; then its turn is due.
@@ -234,7 +234,7 @@ impl World {
                     self.look_at_message(at, &envelope.message);
                     self.send(at, to, &envelope);
                     if matches!(envelope.message, Message::Form(_))
-                        && let Some(down) = self.replicas[at].loses_list.take()
+                        && let Some(down) = self.replicas[at].loses_lists.pop_front()
                         && self.wipe(at, down)
                     {
                         self.coverage.hit("a list left, and its disk was lost");

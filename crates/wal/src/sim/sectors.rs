@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::rng::Rng;
 
@@ -13,7 +14,8 @@ const TORN_PERCENT: u64 = 3;
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Sectors {
-    now: Vec<u8>,
+    /// Shared with clones until one of them writes: most files of a log never change again.
+    now: Arc<Vec<u8>>,
     /// What is durable of the sectors where that may differ from `now`: unsynced ones, and lost ones.
     before: BTreeMap<usize, Vec<u8>>,
     /// Versions written since the last sync, oldest first.
@@ -35,7 +37,7 @@ impl Sectors {
 
     pub(super) fn durable(content: Vec<u8>) -> Sectors {
         Sectors {
-            now: content,
+            now: Arc::new(content),
             before: BTreeMap::new(),
             versions: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -65,8 +67,9 @@ impl Sectors {
                 .or_insert_with(|| now[range].to_vec());
         }
         let mut at = start;
+        let now = Arc::make_mut(&mut self.now);
         for part in parts {
-            self.now[at..at + part.len()].copy_from_slice(part);
+            now[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
         for sector in start / SECTOR..=(end - 1) / SECTOR {
@@ -99,7 +102,7 @@ impl Sectors {
         for sector in std::mem::take(&mut self.lost) {
             let range = self.range(sector);
             if let Some(durable) = self.before.remove(&sector) {
-                self.now[range].copy_from_slice(&durable);
+                Arc::make_mut(&mut self.now)[range].copy_from_slice(&durable);
             }
         }
     }
@@ -115,9 +118,10 @@ impl Sectors {
         if end > self.now.len() as u64 {
             return false;
         }
+        let now = Arc::make_mut(&mut self.now);
         for at in at..end {
             let (sector, inside) = (at as usize / SECTOR, at as usize % SECTOR);
-            change(at, &mut self.now[at as usize]);
+            change(at, &mut now[at as usize]);
             if let Some(before) = self.before.get_mut(&sector) {
                 change(at, &mut before[inside]);
             }
@@ -142,9 +146,9 @@ impl Sectors {
     /// What a power cut leaves, if each unsynced sector has any of its versions; with no `rng` the worst:
     /// nothing that was not synced.
     pub(super) fn power_cut(&self, mut rng: Option<&mut Rng>) -> Sectors {
-        let mut content = self.now.clone();
+        let mut now = Arc::clone(&self.now);
         for (&sector, durable) in &self.before {
-            content[self.range(sector)].copy_from_slice(durable);
+            Arc::make_mut(&mut now)[self.range(sector)].copy_from_slice(durable);
         }
         let mut allocated = self.allocated;
         if let Some(rng) = &mut rng {
@@ -156,6 +160,7 @@ impl Sectors {
                     n => &versions[n as usize - 1][..],
                 };
                 let one = rng.below(versions.len() as u64 + 1);
+                let content = Arc::make_mut(&mut now);
                 content[range.clone()].copy_from_slice(pick(one));
                 if rng.chance(TORN_PERCENT) {
                     let other = pick(rng.below(versions.len() as u64 + 1));
@@ -166,11 +171,13 @@ impl Sectors {
             allocated |= !self.allocated && !rng.chance(50);
         }
         if !allocated {
-            content.clear();
+            now = Arc::default();
         }
-        let mut after = Sectors::durable(content);
-        after.unreadable = self.unreadable.clone();
-        after
+        Sectors {
+            now,
+            unreadable: self.unreadable.clone(),
+            ..Sectors::durable(Vec::new())
+        }
     }
 
     fn range(&self, sector: usize) -> std::ops::Range<usize> {
