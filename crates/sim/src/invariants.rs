@@ -217,12 +217,14 @@ impl Invariants {
         Ok(())
     }
 
-    /// A message leaves a replica whose promise of `promised` is durable.
+    /// A message leaves a replica whose promise of `promised` is durable, and which knows every slot below `knows` to be
+    /// chosen.
     pub(crate) fn sent(
         &mut self,
         from: u16,
         message: &Message,
         promised: Ballot,
+        knows: Slot,
     ) -> Result<(), Broken> {
         let ballot = match message {
             Message::Prepare(m) => m.ballot,
@@ -239,6 +241,13 @@ impl Invariants {
             }) => {
                 let value = (value.len(), value.checksum());
                 return match self.chosen_in(*slot) {
+                    _ if *slot >= knows => broken(
+                        "agreement",
+                        format!(
+                            "replica {from} gives {value:?} as chosen in slot {slot}, and knows only {knows} slots to be \
+                             chosen"
+                        ),
+                    ),
                     Some(chosen) if chosen == value => Ok(()),
                     other => broken(
                         "agreement",

@@ -130,7 +130,10 @@ impl World {
         let Some(running) = &mut replica.running else {
             return;
         };
-        let mut checked = self.invariants.sent(replica.id, message, running.promised);
+        let knows = running.node.paxos().chosen_prefix();
+        let mut checked = self
+            .invariants
+            .sent(replica.id, message, running.promised, knows);
         let accepted = match message {
             Message::Accepted(accepted) => Some(accepted),
             Message::Heartbeat(heartbeat) => heartbeat.accepted.as_ref(),
