@@ -6,7 +6,7 @@
 //! segments in which nothing can be read any more, and which neither the older
 //! of the two checkpoints nor any member needs, are retired.
 
-use paxlog_paxos::{Slot, Standing};
+use paxlog_paxos::Slot;
 
 use crate::checkpoint::Checkpoint;
 use crate::effect::{Effect, Effects};
@@ -111,12 +111,9 @@ impl Node {
         self.retire(now, fx);
     }
 
-    /// The first segment that must stay as it is, for what damage in it says.
+    /// The first segment that must stay as it is, for what damage in it says. (That a promise may be lost the
+    /// write-ahead log remembers by itself.)
     fn evidence_from(&self) -> u32 {
-        if self.paxos.standing() == Standing::PromiseMayBeLost {
-            // For good, in this release: it must be found out at every start.
-            return self.housekeeping.damaged_from.unwrap_or(0);
-        }
         match self.housekeeping.damaged_from {
             Some(segment) if !self.paxos.unknown_slots().is_empty() => segment,
             _ => u32::MAX,
