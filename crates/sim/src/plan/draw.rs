@@ -387,11 +387,12 @@ fn ending(plan: &Plan, rng: &mut Rng) -> Ending {
         _ => {
             let outside = ids.split_off(majority);
             let hub = ids.remove(0);
-            let away = rng.one_of(&[Outside::AsItIs, Outside::DisksStall, Outside::AcceptsStick]);
-            // Who is outside hears nobody, but is heard; all reach the hub alone; anything; or nothing is cut.
+            let wrong = rng.one_of(&[Outside::AsItIs, Outside::DisksStall, Outside::AcceptsStick]);
+            // Nothing is cut where something else is wrong. Else who is outside hears nobody, but is heard; all reach the
+            // hub alone; or anything.
             let shape = rng.below(4);
             let also_cut = pairs(plan.replicas).filter(|(from, to)| match shape {
-                _ if away != Outside::AsItIs => false,
+                _ if wrong != Outside::AsItIs => false,
                 0 => outside.contains(to) && !outside.contains(from),
                 1 => *from != hub && *to != hub,
                 _ => rng.half(),
@@ -400,7 +401,7 @@ fn ending(plan: &Plan, rng: &mut Rng) -> Ending {
                 hub,
                 also_cut: also_cut.collect(),
                 others: ids,
-                outside: away,
+                outside: wrong,
             }
         }
     }

@@ -20,6 +20,8 @@ pub(crate) const US: u64 = 1_000;
 pub(crate) const MS: u64 = 1_000_000;
 /// Nanoseconds in a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
+/// Longer than any run: what lasts so long ends only when all becomes well.
+pub(crate) const FOREVER: u64 = 3_600 * SECOND;
 
 /// What one run does. Times are in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

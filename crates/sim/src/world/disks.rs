@@ -3,13 +3,11 @@
 use paxlog_paxos::{Incarnation, Standing};
 
 use super::*;
-use crate::plan::Moment;
+use crate::plan::{FOREVER, Moment};
 use crate::replica::Frame;
 
 /// A sync that takes longer is reported.
 const STALL: u64 = SECOND;
-/// A stall that only a power cut ends.
-const FOREVER: u64 = 3_600 * SECOND;
 
 impl World {
     /// Begins what the disk has to do.

@@ -5,11 +5,8 @@
 //! lost its directory, or may have lost a promise, stays out. A plan may leave the atlas: then all are victims.
 
 use super::*;
-use crate::plan::{Ending, Moment, Outside, Over, pairs};
+use crate::plan::{Ending, FOREVER, Moment, Outside, Over, pairs};
 use crate::replica::Running;
-
-/// Longer than any run: what is held back until then is, until all is well.
-const NEVER: u64 = 3_600 * SECOND;
 
 impl World {
     pub(crate) fn fault(&mut self, what: &What) {
@@ -291,7 +288,7 @@ impl World {
                 Outside::DisksStall => self.replicas[at].stalls = true,
                 Outside::AcceptsStick => {
                     for to in 0..self.replicas.len() {
-                        self.network.clog(at, to, Some(Over::Accepts), NEVER);
+                        self.network.clog(at, to, Some(Over::Accepts), FOREVER);
                     }
                 }
             }
