@@ -125,6 +125,10 @@ impl Plan {
             }
         }
         plan.faults = faults(&plan, &mut rng);
+        let mut late = stream(seed, "late accepts", 0);
+        if replicas > 1 && late.chance(3) {
+            late_accepts(&mut plan, &mut late);
+        }
         let mut forming = stream(seed, "forming", 0);
         if plan.atlas && replicas > 1 && forming.chance(12) {
             loses_lists(&mut plan, &mut forming);
@@ -175,6 +179,28 @@ fn faults(plan: &Plan, rng: &mut Rng) -> Vec<Fault> {
     }
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// What a leader proposes is held back on its way to one follower for so long that the follower, which learns the same
+/// from others, has dropped it when it comes. Whoever leads has such a one: each is held back on the way to its next.
+fn late_accepts(plan: &mut Plan, rng: &mut Rng) {
+    // Segments are filled, and nothing in them is alive, before it comes.
+    (plan.segment_bytes, plan.payload_max, plan.keep) = (64 << 10, 2_000, 10);
+    plan.append_mean = (10 * MS).max(bearable(plan));
+    plan.window = plan.window.max(4);
+    let at = rng.between(1, 8) * SECOND;
+    let lasts = rng.between(4, 8) * SECOND;
+    for from in 1..=plan.replicas {
+        let what = What::Clog {
+            from,
+            to: Some(from % plan.replicas + 1),
+            over: Some(Over::Accepts),
+            lasts,
+        };
+        plan.faults.push(Fault { at, what });
+    }
+    plan.faults_until = plan.faults_until.max(at + lasts);
+    plan.faults.sort_by_key(|fault| fault.at);
 }
 
 /// The one that makes the list of members loses its disk right after, again and again, and what it had sent may come
