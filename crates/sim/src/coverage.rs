@@ -21,6 +21,7 @@ pub const SITUATIONS: &[&str] = &[
     "a leader stepped down",
     "a message came after its connection broke",
     "a promise may be lost",
+    "a read ended at its bound",
     "a seal was asked for again",
     "a tail skipped what was trimmed",
     "accepts out of order",

@@ -3,6 +3,7 @@
 //! Each step runs whatever the steps before it did; the end is a table of all of them, and exit code 1 if any failed.
 
 mod blob;
+mod log;
 mod rng;
 mod step;
 mod steps;

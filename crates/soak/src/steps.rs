@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use bench::{Cluster, failover, memory, table};
+use bench::{Cluster, failover, memory, process, table};
+use serde_json::Value;
 
 use crate::blob;
+use crate::log::{Log, end_of};
 use crate::step::{Context, Step};
 use crate::tests::Tests;
 
@@ -119,15 +121,24 @@ fn wal(context: &Context) -> Result<String> {
 fn simulator(context: &Context) -> Result<String> {
     let (count, first) = (context.pick(10_000, 400), first_seed(context));
     let seeds = format!("{first}..{}", first + count);
-    let summary = context.program.json(
-        |command| {
-            command.args(["sim", "--seeds", &seeds]);
-            if !context.quick {
-                command.arg("--covered");
-            }
-        },
-        2 * HOUR,
-    )?;
+    let mut command = context.program.command();
+    command.args(["sim", "--seeds", &seeds, "--output", "json"]);
+    if !context.quick {
+        command.arg("--covered");
+    }
+    let log = Log::create(context)?;
+    eprintln!("   what it says: {}", log.path().display());
+    let ended = process::run_with(&mut command, 2 * HOUR, |line| log.say(line))?;
+    // Also where seeds failed or a situation was never reached: what was run is told.
+    let summary: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
+    eprintln!("{}", serde_json::to_string_pretty(&summary)?);
+    ensure!(
+        ended.status.success(),
+        "paxlog sim --seeds {seeds} ended with {}, see {}\n{}",
+        ended.status,
+        log.path().display(),
+        end_of("", &ended.stderr)
+    );
     let coverage = summary["coverage"].as_object();
     let faults: u64 = coverage
         .into_iter()
@@ -135,7 +146,6 @@ fn simulator(context: &Context) -> Result<String> {
         .filter(|(name, _)| name.starts_with("fault: "))
         .filter_map(|(_, times)| times.as_u64())
         .sum();
-    eprintln!("{}", serde_json::to_string_pretty(&summary)?);
     let simulated = summary["simulated_s"].as_f64().unwrap_or(0.0);
     let took = summary["took_s"].as_f64().unwrap_or(f64::NAN);
     Ok(format!(

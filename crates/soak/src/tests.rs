@@ -3,17 +3,15 @@
 //! Cargo builds the test binary and says where it is; it is then run directly, so that it is a child of ours and goes when we
 //! go. Its temporary directory lies in ours for the same reason, and so that replicas it starts write to a disk.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bench::{process, program};
 use serde_json::Value;
 
+use crate::log::{Log, end_of};
 use crate::step::Context;
 
 /// A test binary of the workspace, and what to run of it.
@@ -47,8 +45,7 @@ impl Tests<'_> {
             .current_dir(program::root())
             .env("TMPDIR", &context.dir)
             .stdin(Stdio::null());
-        let (log, path) = log(context)?;
-        let log = Mutex::new(log);
+        let log = Log::create(context)?;
         let variables: Vec<String> = self
             .variables
             .iter()
@@ -61,23 +58,22 @@ impl Tests<'_> {
             self.test,
             self.only.join(" ")
         );
-        eprintln!("   {}\n   what it says: {}", again.trim(), path.display());
+        eprintln!(
+            "   {}\n   what it says: {}",
+            again.trim(),
+            log.path().display()
+        );
         for (name, value) in self.variables {
             command.env(name, value);
         }
-        let begin = Instant::now();
-        let ended = process::run_with(&mut command, self.patience, |line| {
-            let mut log = log.lock().expect("writing a line does not panic");
-            // A log that cannot be written must not fail the test that it tells of.
-            let _ = writeln!(log, "{:8.2} {line}", begin.elapsed().as_secs_f64());
-        })?;
+        let ended = process::run_with(&mut command, self.patience, |line| log.say(line))?;
         let stdout = String::from_utf8_lossy(&ended.stdout).into_owned();
         if !ended.status.success() {
             bail!(
                 "`{}` failed ({}), see {}\n{}",
                 again.trim(),
                 ended.status,
-                path.display(),
+                log.path().display(),
                 end_of(&stdout, &ended.stderr)
             );
         }
@@ -136,24 +132,6 @@ fn passed(stdout: &str) -> Option<u64> {
         .rev()
         .find(|line| line.contains("test result: ok."))?;
     line.split("ok. ").nth(1)?.split(' ').next()?.parse().ok()
-}
-
-/// What a reader of a failure wants to see first.
-fn end_of(stdout: &str, stderr: &str) -> String {
-    let last = |text: &str| {
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
-    };
-    format!("{}\n{}", last(stderr), last(stdout))
-}
-
-fn log(context: &Context) -> Result<(File, PathBuf)> {
-    let dir = program::target()?.join("soak");
-    std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    let path = dir.join(format!("{}.log", context.step));
-    let file =
-        File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok((file, path))
 }
 
 #[cfg(test)]

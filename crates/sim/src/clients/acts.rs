@@ -54,6 +54,7 @@ impl World {
                     client,
                     Role::Append {
                         machine,
+                        log,
                         under_way: BTreeMap::new(),
                         closed: false,
                     },
@@ -148,7 +149,7 @@ impl World {
         self.settle(actor);
     }
 
-    /// A read of everything; of one replica alone where `settling` names it.
+    /// A read of the end, or of more; of everything, and of one replica alone, where `settling` names it.
     fn read(&mut self, client: usize, log: usize, settling: Option<usize>) {
         let name = self.clients.logs[log].clone();
         let rng = &mut self.clients.clients[client].rng;
@@ -160,8 +161,8 @@ impl World {
             true => Consistency::Linearizable,
             false => Consistency::Local,
         };
-        // Most look at the end only, about where it is.
-        let about = self.clients.acknowledged / self.clients.logs.len() as u64;
+        // Most look at the end only.
+        let about = self.clients.tails[log];
         let rng = &mut self.clients.clients[client].rng;
         let whole = settling.is_some() || about < 40 || rng.chance(5);
         let (from, at) = match whole {
@@ -173,6 +174,9 @@ impl World {
         };
         let mut config = ReadConfig::new(&name, from, rng.next_u64(), self.now + DEADLINE);
         (config.linearizable, config.strict) = (linearizable, strict);
+        if settling.is_none() {
+            config.records_max = rng.one_of(&[0, 0, 1, 30]);
+        }
         let tracker = self.tracker(settling);
         let mut call = Call::read(&name, consistency, strict);
         if !whole {
@@ -218,8 +222,7 @@ impl World {
 
     fn trim(&mut self, client: usize, log: usize) {
         let name = self.clients.logs[log].clone();
-        let appended = self.clients.acknowledged / self.clients.logs.len() as u64;
-        let to = appended.saturating_sub(self.plan.keep);
+        let to = self.clients.tails[log].saturating_sub(self.plan.keep);
         if to == 0 {
             return;
         }

@@ -59,6 +59,7 @@ struct Actor {
 enum Role {
     Append {
         machine: Box<Appender>,
+        log: usize,
         under_way: BTreeMap<u64, OpId>,
         closed: bool,
     },
@@ -143,6 +144,8 @@ pub(crate) struct Clients {
     pub(crate) logs: Vec<String>,
     pub(crate) recorder: Recorder,
     pub(crate) acknowledged: u64,
+    /// The highest tail that any client was told, by log.
+    tails: Vec<u64>,
     /// Logs that somebody asked to seal: appends to them are rare from then on.
     sealed: BTreeSet<usize>,
     /// Those that the plan's faults mean, by their numbers there: one that is gone has a successor.
@@ -171,6 +174,7 @@ impl Clients {
             sealed: BTreeSet::new(),
             recorder: Recorder::new(),
             acknowledged: 0,
+            tails: vec![0; plan.logs as usize + 1],
             seats: Vec::new(),
             quiet: false,
             settled: BTreeMap::new(),

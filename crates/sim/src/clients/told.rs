@@ -21,6 +21,7 @@ impl World {
             acknowledged,
             clients,
             settled,
+            tails,
             ..
         } = &mut self.clients;
         let Actor { client, role, .. } = &mut actors[actor];
@@ -29,6 +30,7 @@ impl World {
         match role {
             Role::Append {
                 machine,
+                log,
                 under_way,
                 closed,
                 ..
@@ -42,6 +44,7 @@ impl World {
                             let op = under_way.remove(&token.0).expect("each ends once");
                             let outcome = match result {
                                 Ok(receipt) => {
+                                    tails[*log] = tails[*log].max(receipt.tail);
                                     *acknowledged += receipt.end - receipt.start;
                                     clients[*client].acknowledged += receipt.end - receipt.start;
                                     if receipt.duplicate {
@@ -152,6 +155,9 @@ impl World {
                         ReadOutput::End { next, tail, reason } => {
                             *over = true;
                             so_far.next = Some(next);
+                            if reason == EndReason::Limit {
+                                self.coverage.hit("a read ended at its bound");
+                            }
                             // Where it ended in a gap nobody told it the tail.
                             let in_a_gap = so_far.gaps.last().is_some_and(|gap| gap.to == next);
                             let at_the_tail = matches!(reason, EndReason::Tail | EndReason::Sealed);
