@@ -1,7 +1,7 @@
 //! Carrying out what a replica wants done, and checking it on the way.
 
 use paxlog_paxos::{
-    Ballot, DiskHealth, Effect, Envelope, Message, Persist, PersistId, ReplicaId, Role, Slot,
+    Ballot, Class, DiskHealth, Effect, Envelope, Message, Persist, PersistId, ReplicaId, Role, Slot,
 };
 
 use crate::disk::{What, value_number};
@@ -269,7 +269,13 @@ impl World {
                 after += self.rng.below(500) * MS;
             }
             if !self.healed {
-                after += self.clog[at][to].saturating_sub(self.now);
+                let until = match class {
+                    Class::Control => self.clog[at][to],
+                    Class::Accepts | Class::CatchUp => {
+                        self.clog[at][to].max(self.clog_values[at][to])
+                    }
+                };
+                after += until.saturating_sub(self.now);
             }
             if !self.plan.loose {
                 let last = self.streams.entry((at, to, class)).or_default();

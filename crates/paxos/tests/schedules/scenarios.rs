@@ -1,6 +1,8 @@
 //! Single stories, each told by one test.
 
-use paxlog_paxos::{DiskHealth, Standing};
+use paxlog_paxos::{
+    ClusterId, ConfigNumber, DiskHealth, Envelope, GroupId, HandOver, Message, Role, Slot, Standing,
+};
 
 use crate::partitions::{cluster, cluster_with, heals, must_progress, others};
 use crate::plan::{MS, Plan};
@@ -156,6 +158,87 @@ fn late_confirmations_answer_no_later_read() {
             world.read(leader);
         }
         assert_ne!(world.leader(), Some(leader));
+        heals(world);
+    }
+}
+
+/// Whoever leads asks this one to take over, though another is better placed. It leads afterwards.
+fn hand_over_to(world: &mut World, leader: usize, to: usize) {
+    let (ballot, _) = world.replicas[leader]
+        .paxos
+        .as_ref()
+        .and_then(|paxos| paxos.leader())
+        .expect("it leads");
+    let hand_over = HandOver {
+        ballot,
+        chosen: Slot(0),
+    };
+    let envelope = Envelope {
+        cluster: ClusterId(7),
+        group: GroupId(3),
+        config: ConfigNumber(0),
+        from: ballot.replica,
+        incarnation: world.replicas[leader].incarnation,
+        message: Message::HandOver(hand_over),
+    };
+    world.drive(to, |paxos, now, fx| paxos.handle_message(now, envelope, fx));
+    world.run_for(60 * MS);
+    let leads = world.replicas[to].paxos.as_ref().map(|paxos| paxos.role());
+    assert!(matches!(leads, Some(Role::Leader { .. })), "{leads:?}");
+}
+
+/// The one that is far behind wins, and what it lacks comes too slowly: it lets one lead that could serve.
+#[test]
+fn a_leader_that_is_behind_hands_over() {
+    for seed in 1..=20 {
+        let (mut world, leader) = cluster(seed, 3);
+        let behind = others(&world, &[leader])[seed as usize % 2];
+        for other in others(&world, &[behind]) {
+            world.cut[other][behind] = true;
+            world.clog_values[other][behind] = world.now + 4_000 * MS;
+        }
+        world.run_for(300 * MS);
+        world.uncut_all();
+        // With nothing under way there is nothing to take over: all it lacks is chosen.
+        world.clients = false;
+        world.run_for(100 * MS);
+        hand_over_to(&mut world, leader, behind);
+        world.clients = true;
+        must_progress(&mut world, 1_500 * MS);
+        assert_ne!(world.leader(), Some(behind), "it could not serve");
+        let paxos = world.replicas[behind].paxos.as_ref().expect("running");
+        assert_eq!(paxos.counters().behind, 1, "another way out");
+        // What was held back comes first.
+        world.run_for(4_000 * MS);
+        heals(world);
+    }
+}
+
+/// Two of five whose accepts reach nobody, though their heartbeats do: the one that found out does not take the lead
+/// back from the other.
+#[test]
+fn two_whose_accepts_are_stuck_do_not_hand_to_each_other() {
+    for seed in 1..=20 {
+        let (mut world, leader) = cluster(seed, 5);
+        // Equal in all else, the higher is preferred.
+        let stuck = [3, 4];
+        let one = stuck[seed as usize % 2];
+        if leader != one {
+            hand_over_to(&mut world, leader, one);
+            must_progress(&mut world, 200 * MS);
+        }
+        for from in stuck {
+            for to in others(&world, &[from]) {
+                world.clog_values[from][to] = world.now + 12_000 * MS;
+            }
+        }
+        world.run_for(6_000 * MS);
+        must_progress(&mut world, 500 * MS);
+        assert!(world.leader().is_some_and(|at| !stuck.contains(&at)));
+        let changes = world.leader_changes;
+        must_progress(&mut world, 3_000 * MS);
+        assert_eq!(world.leader_changes, changes, "it stays");
+        world.run_for(4_000 * MS);
         heals(world);
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct World {
     pub(crate) cut: Vec<Vec<bool>>,
     /// `clog[from][to]`: until when it holds back what it carries.
     pub(crate) clog: Vec<Vec<u64>>,
+    /// The same for what travels with values alone: accepts, and answers to who is behind.
+    pub(crate) clog_values: Vec<Vec<u64>>,
     pub(crate) streams: BTreeMap<(usize, usize, Class), u64>,
     pub(crate) checks: Checks,
     pub(crate) coverage: Coverage,
@@ -123,6 +125,7 @@ impl World {
             replicas: Vec::new(),
             cut: vec![vec![false; n]; n],
             clog: vec![vec![0; n]; n],
+            clog_values: vec![vec![0; n]; n],
             streams: BTreeMap::new(),
             checks: Checks::default(),
             coverage: Coverage::default(),
