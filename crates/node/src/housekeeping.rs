@@ -74,7 +74,7 @@ impl Housekeeping {
     }
 
     /// Segments were retired.
-    pub(crate) fn retired(&mut self, _below: u32) {
+    pub(crate) fn retired(&mut self) {
         self.retiring = false;
     }
 

@@ -229,7 +229,7 @@ impl Node {
             Event::Annotated(segment) => self.handle_annotated(segment),
             Event::CheckpointDone { older, .. } => self.handle_checkpoint_done(Slot(older)),
             Event::HousekeepingFailed => self.housekeeping.failed(now.mono),
-            Event::Retired(below) => self.housekeeping.retired(below),
+            Event::Retired(_) => self.housekeeping.retired(),
             Event::HandOver => self.handle_hand_over(now, fx),
         }
         self.run_paxos(now, fx);

@@ -42,6 +42,8 @@ pub struct Found {
     /// readable checkpoint's slot on was looked at, so that none of them stops
     /// the replica later: they are had from the others.
     pub damaged: Vec<DamagedFrame>,
+    /// Something that a crash had left unfinished was cut from the end of the log: nothing of it was promised.
+    pub cut: bool,
     /// Both copies of a promise, or the end of the log, may be lost.
     pub promise_may_be_lost: bool,
     /// One beyond the last durable frame.

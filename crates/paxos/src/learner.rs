@@ -4,6 +4,8 @@
 //! Only a value its sender *knows chosen* is stored. One range is under way at a time; it is asked for again,
 //! elsewhere, when nothing comes of it.
 
+use std::collections::BTreeMap;
+
 use crate::acceptor::Stored;
 use crate::effect::Effects;
 use crate::message::{Fetch, FetchAnswer, FetchReply, FetchWhat, Heartbeat, Message};
@@ -30,8 +32,8 @@ struct Asked {
 pub(crate) struct Learner {
     asked: Option<Asked>,
     last_id: u64,
-    /// Who gave nothing lately, and until when it is not asked.
-    shunned: Option<(ReplicaId, Nanos)>,
+    /// Who gave nothing lately, and until when each is not asked: so that everybody's turn comes.
+    shunned: BTreeMap<ReplicaId, Nanos>,
     /// The chosen prefix when it last moved, and when.
     prefix: Slot,
     moved_at: Nanos,
@@ -64,7 +66,8 @@ impl Paxos {
                 return;
             }
             if late && !over {
-                self.learner.shunned = Some((asked.peer, now + patience));
+                let peer = asked.peer;
+                self.shun(now, peer, patience);
             }
             self.learner.asked = None;
         }
@@ -84,16 +87,15 @@ impl Paxos {
             return;
         }
         let leader = self.known.map(|k| k.ballot.replica);
-        let shunned = self
-            .learner
-            .shunned
-            .filter(|&(_, until)| now < until)
-            .map(|(id, _)| id);
+        self.learner.shunned.retain(|_, until| now < *until);
+        let shunned = &self.learner.shunned;
         let source = self
             .peers
             .saying(now)
             .filter(|&(id, says)| {
-                says.chosen_prefix > prefix && says.chosen_below <= prefix && Some(id) != shunned
+                says.chosen_prefix > prefix
+                    && says.chosen_below <= prefix
+                    && !shunned.contains_key(&id)
             })
             .max_by_key(|&(id, says)| (Some(id) == leader, says.chosen_prefix, id));
         let Some((peer, says)) = source else {
@@ -133,6 +135,12 @@ impl Paxos {
             },
         });
         self.out.send(peer, fetch, fx);
+    }
+
+    /// One that gave nothing is not asked again before each of the others could have had its turn.
+    fn shun(&mut self, now: Nanos, peer: ReplicaId, turn: Nanos) {
+        let others = self.members.iter().flat_map(|m| m.others()).count() as u64;
+        self.learner.shunned.insert(peer, now + turn * others);
     }
 
     pub(crate) fn on_fetch_reply(
@@ -192,7 +200,7 @@ impl Paxos {
                 };
                 if asked.id == reply.id && asked.peer == from {
                     if !asked.got {
-                        self.learner.shunned = Some((from, now + 6 * self.config.heartbeat_ns));
+                        self.shun(now, from, 6 * self.config.heartbeat_ns);
                     }
                     self.learner.asked = None;
                     self.learn(now, fx);

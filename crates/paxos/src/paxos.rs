@@ -245,7 +245,7 @@ impl Paxos {
         let voter = self.votes();
         match message {
             Message::Heartbeat(beat) => self.on_heartbeat(now, from, &beat, fx),
-            Message::Fetch(fetch) => self.on_fetch(now, from, fetch, fx),
+            Message::Fetch(fetch) => self.on_fetch(from, fetch, fx),
             Message::FetchReply(reply) => self.on_fetch_reply(now, from, reply, fx),
             Message::Refuse(refuse) => self.on_refuse(now, &refuse, fx),
             Message::Prepare(prepare) if voter => self.on_prepare(now, from, &prepare, fx),

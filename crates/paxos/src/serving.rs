@@ -55,7 +55,7 @@ impl ReadFor {
 }
 
 impl Paxos {
-    pub(crate) fn on_fetch(&mut self, now: Nanos, from: ReplicaId, fetch: Fetch, fx: &mut Effects) {
+    pub(crate) fn on_fetch(&mut self, from: ReplicaId, fetch: Fetch, fx: &mut Effects) {
         match fetch.what {
             FetchWhat::Chosen { slots, bytes_max } => {
                 let end = Slot(slots.start.0.saturating_add(SERVED_SLOTS_MAX));
@@ -69,7 +69,7 @@ impl Paxos {
                         reading: false,
                     },
                 );
-                self.serve(now, from, fx);
+                self.serve(from, fx);
             }
             FetchWhat::Accepted { slot, ballot } => match self.acceptor.held(slot) {
                 Some((held, Some(value))) if held == ballot => {
@@ -119,7 +119,7 @@ impl Paxos {
     }
 
     /// Goes on with the range asked for by `peer`: up to what this replica itself knows chosen and holds.
-    fn serve(&mut self, _now: Nanos, peer: ReplicaId, fx: &mut Effects) {
+    fn serve(&mut self, peer: ReplicaId, fx: &mut Effects) {
         let Some(serving) = self.serving.get(&peer) else {
             return;
         };
@@ -224,7 +224,7 @@ impl Paxos {
                             },
                             fx,
                         );
-                        self.serve(now, peer, fx);
+                        self.serve(peer, fx);
                     }
                     None => self.end_serving(peer, fx),
                 }

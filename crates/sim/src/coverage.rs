@@ -97,6 +97,7 @@ pub const SITUATIONS: &[&str] = &[
     "prepared again",
     "process crash",
     "promised an unknown slot",
+    "recovered a torn end",
     "segments retired",
     "sent a follower again what had not come",
     "start",

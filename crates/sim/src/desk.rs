@@ -12,7 +12,7 @@ use paxlog_wire::client::{
     BatchMeta, CommandReply, CommandRequest, Credit, EndReason, QueryReply, QueryRequest,
     ReadEvent, ReadRequest, TailEvent, TailRequest,
 };
-use paxlog_wire::{Flags, Frame, FrameDecoder, FrameEncoder, FrameLimits, Kind, Message};
+use paxlog_wire::{Code, Flags, Frame, FrameDecoder, FrameEncoder, FrameLimits, Kind, Message};
 
 /// The most batches named in one frame.
 const BATCHES_MAX: usize = 32;
@@ -38,8 +38,8 @@ pub(crate) struct Out {
     pub(crate) frames: Vec<(u64, Frame)>,
     /// What the stream's task tells the core.
     pub(crate) events: Vec<Event>,
-    /// The stream is over.
-    pub(crate) ended: bool,
+    /// It was said that what is to be read can't be had undamaged.
+    pub(crate) corrupt: bool,
 }
 
 impl Desk {
@@ -126,7 +126,7 @@ impl Desk {
             };
             out.frames.push((stream, frame));
         };
-        let mut ended = false;
+        let (mut ended, mut is_corrupt) = (false, false);
         let mut events = Vec::new();
         let records = |read: Vec<ReadBatch>,
                        say: &mut dyn FnMut(ReadEvent, TailEvent, &[Bytes]),
@@ -196,6 +196,7 @@ impl Desk {
                     Some(read) => records(read, &mut say, &mut events),
                     None => {
                         let error = corrupt();
+                        is_corrupt = true;
                         say(
                             ReadEvent::Refused(error.clone()),
                             TailEvent::Refused(error),
@@ -267,6 +268,7 @@ impl Desk {
                 ended = true;
             }
             ReaderEffect::Refused(error) => {
+                is_corrupt = error.code == Code::Corrupt;
                 say(
                     ReadEvent::Refused(error.clone()),
                     TailEvent::Refused(error),
@@ -276,7 +278,7 @@ impl Desk {
             }
         }
         out.events = events;
-        out.ended = ended;
+        out.corrupt = is_corrupt;
         if ended {
             out.events.extend(self.close(stream));
         }

@@ -73,6 +73,17 @@ impl Invariants {
         self.members.as_deref().unwrap_or_default()
     }
 
+    /// The slot from which a ballot's leader proposes, if it was seen to propose anything.
+    pub(crate) fn first_of(&self, ballot: Ballot) -> Option<Slot> {
+        self.firsts.get(&ballot).copied()
+    }
+
+    /// Behind the last slot in which something is chosen.
+    pub(crate) fn chosen_end(&self) -> Slot {
+        let last = self.chosen.last_key_value();
+        last.map_or(Slot::ZERO, |(slot, _)| slot.next())
+    }
+
     /// What is chosen in a slot.
     pub(crate) fn chosen_in(&self, slot: Slot) -> Option<ValueId> {
         self.chosen.get(&slot).map(|(_, value)| *value)
@@ -159,6 +170,18 @@ impl Invariants {
             Some(_) => Ok(()),
             None => {
                 self.chosen.insert(slot, (ballot, value));
+                // A higher ballot may have been there first: it must have known.
+                let higher = self.proposed.range((slot, ballot)..);
+                let mut of_slot = higher.take_while(|((of, _), _)| *of == slot);
+                if let Some(((_, other), carried)) = of_slot.find(|(_, carried)| **carried != value)
+                {
+                    return broken(
+                        "agreement",
+                        format!(
+                            "slot {slot}: {value:?} is chosen in {ballot}, and {other} carried {carried:?} already"
+                        ),
+                    );
+                }
                 while self.chosen.contains_key(&self.chosen_to) {
                     self.chosen_to = self.chosen_to.next();
                 }

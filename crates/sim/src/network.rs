@@ -7,8 +7,12 @@ use paxlog_wal::sim::Rng;
 use paxlog_wire::replica::{decode_envelope, encode_envelope};
 use paxlog_wire::{FrameDecoder, FrameLimits};
 
-use crate::plan::Over;
+use crate::plan::{MS, Over};
 use crate::rng::stream;
+use crate::trace::Trace;
+
+/// What a cut holds back is sent again so often.
+const RESENT: u64 = 20 * MS;
 
 /// A connection between two replicas: their indices (the lower first), and whether it is the one for accepts.
 pub(crate) type LinkId = (usize, usize, bool);
@@ -37,8 +41,10 @@ pub(crate) struct Network {
     /// A stream of randomness a direction.
     rngs: BTreeMap<(usize, usize), Rng>,
     links: BTreeMap<LinkId, Link>,
-    /// Directions that carry nothing, and since when.
-    cut: BTreeMap<(usize, usize), u64>,
+    /// Directions that carry nothing.
+    cut: BTreeSet<(usize, usize)>,
+    /// When what a cut holds back is sent again, by stream.
+    resent: BTreeMap<(usize, usize, Class), u64>,
     /// Directions that hold back what they carry, and until when.
     clogged: BTreeMap<(usize, usize, bool), u64>,
     /// How much longer messages of a replica take.
@@ -56,7 +62,8 @@ impl Network {
         Network {
             rngs: pairs.map(rng).collect(),
             links: BTreeMap::new(),
-            cut: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            resent: BTreeMap::new(),
             clogged: BTreeMap::new(),
             slow: BTreeMap::new(),
             well: BTreeSet::new(),
@@ -78,7 +85,8 @@ impl Network {
         self.uncut(directions);
         self.clogged
             .retain(|&(a, b, _), _| !directions.contains(&(a, b)));
-        self.slow.clear();
+        let senders: BTreeSet<usize> = directions.iter().map(|&(from, _)| from).collect();
+        self.slow.retain(|from, _| !senders.contains(from));
         self.well.extend(directions);
     }
 
@@ -88,7 +96,7 @@ impl Network {
     }
 
     pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.cut.contains_key(&(from, to))
+        self.cut.contains(&(from, to))
     }
 
     /// A connection needs both directions.
@@ -96,14 +104,28 @@ impl Network {
         self.is_cut(a, b) || self.is_cut(b, a)
     }
 
-    pub(crate) fn cut(&mut self, now: u64, from: usize, to: usize) {
+    /// Whether a message of an orderly stream that arrives now has to wait: the direction is cut, or what came before
+    /// it on its stream waits. Then until when.
+    pub(crate) fn resend(
+        &mut self,
+        now: u64,
+        (from, to, class): (usize, usize, Class),
+    ) -> Option<u64> {
+        let again = self.resent.entry((from, to, class)).or_default();
+        if *again <= now && self.cut.contains(&(from, to)) {
+            *again = now + RESENT;
+        }
+        (*again > now).then_some(*again)
+    }
+
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
         if from != to {
-            self.cut.entry((from, to)).or_insert(now);
+            self.cut.insert((from, to));
         }
     }
 
     pub(crate) fn uncut(&mut self, of: &BTreeSet<(usize, usize)>) {
-        self.cut.retain(|direction, _| !of.contains(direction));
+        self.cut.retain(|direction| !of.contains(direction));
     }
 
     /// Connections with something on its way that takes longer than until then; it is forgotten.
@@ -126,7 +148,7 @@ impl Network {
     }
 
     pub(crate) fn cuts(&self) -> BTreeSet<(usize, usize)> {
-        self.cut.keys().copied().collect()
+        self.cut.clone()
     }
 
     pub(crate) fn clog(&mut self, from: usize, to: usize, over: Option<Over>, until: u64) {
@@ -170,9 +192,11 @@ pub(crate) fn over_accepts(class: Class) -> bool {
 }
 
 /// The same message, as its receiver reads it from its bytes.
-pub(crate) fn through_the_codec(envelope: &Envelope) -> Envelope {
+pub(crate) fn through_the_codec(envelope: &Envelope, trace: &mut Trace) -> Envelope {
     let mut decoder = FrameDecoder::new(FrameLimits::REPLICA);
-    for chunk in encode_envelope(envelope).expect("a replica sends what its peers take") {
+    let chunks = encode_envelope(envelope).expect("a replica sends what its peers take");
+    trace.mix_bytes(&chunks);
+    for chunk in chunks {
         decoder.push(chunk);
     }
     let frame = decoder.next_frame().expect("a good frame");

@@ -268,6 +268,7 @@ impl Replica {
             value_bytes_target: plan.value_bytes_target,
         };
         let summary = Found {
+            cut: found.cut,
             promise_may_be_lost: found.promise_may_be_lost,
             damaged: found.damaged.clone(),
             segments: found.segments.iter().map(frames_of).collect(),

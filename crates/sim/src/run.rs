@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use paxlog_paxos::Slot;
 
 use crate::check::{Violation, check};
-use crate::clients::Whole;
+use crate::clients::{Clients, Whole};
 use crate::coverage::Coverage;
 use crate::history::{History, Settled};
 use crate::invariants::Broken;
@@ -209,12 +209,20 @@ pub(crate) fn finish(world: &mut World) -> Result<Option<History>, Broken> {
     if !equal && world.plan.atlas {
         return fails("all hold everything", world.describe());
     }
+    for at in 0..world.replicas.len() {
+        if world.replicas[at].in_group() {
+            world.compare_state(at);
+        }
+    }
     let led = world.leaders.len();
     world.seal_all();
     calls_end(world)?;
     world.run_until(world.now + SECOND)?;
     world.read_all();
     calls_end(world)?;
+    if world.plan.atlas {
+        every_copy_is_there(world)?;
+    }
     // One may still have been on its way out.
     if world.leaders.len() > led + 1 && world.plan.atlas {
         return fails(
@@ -254,6 +262,27 @@ fn serves(world: &mut World, when: &str) -> Result<(), Broken> {
         );
     }
     Ok(())
+}
+
+/// Whoever was not damaged shows each log whole, and whoever tails a log came to its end.
+fn every_copy_is_there(world: &mut World) -> Result<(), Broken> {
+    let Clients { asked, settled, .. } = &world.clients;
+    if let Some((log, at)) = asked.iter().find(|key| !settled.contains_key(key)) {
+        let (log, id) = (&world.clients.logs[*log], at + 1);
+        return fails(
+            "a sound replica shows what it has",
+            format!("{log} could not be read at replica {id}"),
+        );
+    }
+    let until = world.now + SETTLED;
+    if world.run_while(until, |world| world.clients.open_tails() > 0)? {
+        return Ok(());
+    }
+    let open = world.clients.open_tails();
+    fails(
+        "a tail comes to the end of a sealed log",
+        format!("{open} have not{}", world.describe()),
+    )
 }
 
 /// Every call ends: they have deadlines.

@@ -1,5 +1,7 @@
 //! What happened, for a person: a line each, who, when and what; and a digest of it all.
 
+use bytes::Bytes;
+
 /// How much of a run is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
@@ -52,6 +54,13 @@ impl Trace {
         let (seconds, micros) = (now / 1_000_000_000, now % 1_000_000_000 / 1_000);
         self.lines
             .push(format!("{seconds:>4}.{micros:06}  {who:<8} {what}"));
+    }
+
+    /// Takes bytes into the digest, in the pieces they come in.
+    pub(crate) fn mix_bytes<'a>(&mut self, parts: impl IntoIterator<Item = &'a Bytes>) {
+        let sum = |sum, part: &'a Bytes| crc32c::crc32c_append(sum, part);
+        let sum = parts.into_iter().fold(0, sum);
+        self.mix(sum.into());
     }
 
     /// Takes a number into the digest.

@@ -171,6 +171,7 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
         checkpoints,
         segments,
         damaged,
+        cut: recovered.cut.is_some(),
         promise_may_be_lost: recovered.promise_may_be_lost || recovered.end_lost,
         durable: wal.durable().0,
     })

@@ -242,3 +242,31 @@ fn two_whose_accepts_are_stuck_do_not_hand_to_each_other() {
         heals(world);
     }
 }
+
+/// Two sources give nothing, though their heartbeats come: the third one's turn comes, too.
+#[test]
+fn whoever_is_behind_asks_everybody_in_turn() {
+    for seed in 1..=20 {
+        let (mut world, leader) = cluster(seed, 5);
+        if leader != 4 {
+            hand_over_to(&mut world, leader, 4);
+            must_progress(&mut world, 200 * MS);
+        }
+        for other in others(&world, &[0]) {
+            world.cut[other][0] = true;
+        }
+        world.run_for(300 * MS);
+        // Asked first: who leads, and the highest of the rest.
+        for from in [3, 4] {
+            world.clog_values[from][0] = world.now + 8_000 * MS;
+        }
+        world.uncut_all();
+        let lacks = world.replicas[4].next_chosen;
+        assert!(world.replicas[0].next_chosen < lacks);
+        world.run_for(3_000 * MS);
+        let has = world.replicas[0].next_chosen;
+        assert!(has >= lacks, "{has} of {lacks}: {}", world.describe());
+        world.run_for(5_000 * MS);
+        heals(world);
+    }
+}

@@ -285,6 +285,9 @@ impl World {
             for at in 0..self.replicas.len() {
                 let id = self.replicas[at].id;
                 if applied.get(&id).copied() == most && most.is_some() {
+                    if !self.replicas[at].damaged {
+                        self.clients.asked.insert((log, at));
+                    }
                     self.read(self.clients.seats[0], log, Some(at));
                 }
             }

@@ -152,6 +152,8 @@ pub(crate) struct Clients {
     seats: Vec<usize>,
     /// No new calls.
     pub(crate) quiet: bool,
+    /// Which copies settling reads were to give: (log, replica).
+    pub(crate) asked: BTreeSet<(usize, usize)>,
     /// What settling reads gave: (log, replica) → records, trim point and tail.
     pub(crate) settled: BTreeMap<(usize, usize), Whole>,
 }
@@ -177,6 +179,7 @@ impl Clients {
             tails: vec![0; plan.logs as usize + 1],
             seats: Vec::new(),
             quiet: false,
+            asked: BTreeSet::new(),
             settled: BTreeMap::new(),
         }
     }
@@ -202,6 +205,21 @@ impl Clients {
             Role::Tail { .. } => 0,
         };
         self.actors.iter().filter(live).map(open).sum()
+    }
+}
+
+impl Clients {
+    /// Tails of logs in which somebody knows that there is something, and which have not come to their end.
+    pub(crate) fn open_tails(&self) -> usize {
+        let open = |actor: &&Actor| match &actor.role {
+            Role::Tail { log, over, .. } => {
+                let at = self.logs.iter().position(|name| name == log);
+                let holds = at.is_some_and(|at| self.tails[at] > 0);
+                !over && holds && !self.clients[actor.client].gone
+            }
+            _ => false,
+        };
+        self.actors.iter().filter(open).count()
     }
 }
 
@@ -391,6 +409,8 @@ impl World {
                     return;
                 };
                 let (client, actor) = (self.clients.actors[open.actor].client, open.actor);
+                let parts = [&frame.meta].into_iter().chain(&frame.body);
+                self.trace.mix_bytes(parts);
                 self.trace
                     .message(self.now, &format!("c{client}>r{}", at + 1), || {
                         format!("{:?} of machine {actor}", frame.kind)
@@ -414,6 +434,8 @@ impl World {
                     return;
                 };
                 let (actor, stream, at) = (open.actor, open.stream, open.at);
+                let parts = [&frame.meta].into_iter().chain(&frame.body);
+                self.trace.mix_bytes(parts);
                 let one = &mut self.clients.actors[actor];
                 self.trace
                     .message(self.now, &format!("r{}>c{}", at + 1, one.client), || {

@@ -33,6 +33,11 @@ impl World {
                 self.cut(&cuts);
                 self.mend_later(*lasts, Mend::Cuts(cuts));
             }
+            What::Flap { .. } | What::Clog { .. } | What::Slow { .. }
+                if self.plan.replicas == 1 =>
+            {
+                return false;
+            }
             What::Flap {
                 directions,
                 half,
@@ -60,6 +65,10 @@ impl World {
                 self.mend_later(*lasts, Mend::Slow(index(*from)));
             }
             What::BreakLink { a, b, over } => {
+                let accepts = *over == Over::Accepts;
+                if !self.network.link(index(*a), index(*b), accepts).1.up {
+                    return false;
+                }
                 self.break_link(index(*a), index(*b), *over == Over::Accepts);
             }
             What::Crash {
@@ -94,6 +103,11 @@ impl World {
                 gap: *gap,
                 down: *down,
             }),
+            What::Pause { replica, .. } | What::SyncStall { replica, .. }
+                if self.replicas[index(*replica)].running.is_none() =>
+            {
+                return false;
+            }
             What::Pause { replica, lasts } => {
                 self.replicas[index(*replica)].paused_until = now + lasts;
             }
@@ -183,6 +197,10 @@ impl World {
     /// A fault ends, or goes on; after the faults were over it does nothing.
     pub(crate) fn mend(&mut self, mend: Mend) {
         let now = self.now;
+        if self.core_only {
+            // What is outside stays as broken as it was, and the core is well already.
+            return;
+        }
         match mend {
             Mend::Cuts(cuts) => {
                 self.trace.note(now, "net", || format!("mended {cuts:?}"));
@@ -269,7 +287,7 @@ impl World {
         if core.len() <= self.replicas.len() / 2 {
             return;
         }
-        self.healed = true;
+        (self.healed, self.core_only) = (true, true);
         let hub = core[0];
         let well: BTreeSet<(usize, usize)> = core[1..]
             .iter()
@@ -307,7 +325,7 @@ impl World {
 
     /// Nothing goes wrong any more; whoever is down comes back.
     pub(crate) fn heal(&mut self) {
-        self.healed = true;
+        (self.healed, self.core_only) = (true, false);
         self.network.heal();
         for at in 0..self.replicas.len() {
             self.heal_replica(at);

@@ -31,17 +31,17 @@ impl World {
                 self.votes_are_kept(at, &found.segments);
                 self.count_found_votes(at, &found.segments);
                 self.promise_is_kept(at);
+                self.compare_state(at);
+                if found.cut {
+                    self.coverage.hit("recovered a torn end");
+                }
                 if !found.damaged.is_empty() {
                     self.coverage.hit("opened with damage");
-                    if !self.replicas[at].victim {
-                        self.check(Err(Broken {
-                            rule: "an honest crash is no damage",
-                            what: format!("replica {} found {:?}", at + 1, found.damaged),
-                        }));
-                    }
+                    self.only_if_damaged(at, || format!("it found {:?}", found.damaged));
                 }
                 if found.promise_may_be_lost {
                     self.coverage.hit("a promise may be lost");
+                    self.only_if_damaged(at, || "its promise may be lost".into());
                     self.replicas[at].out = true;
                 }
             }
@@ -77,6 +77,16 @@ impl World {
                     self.reconnect(at, other, accepts);
                 }
             }
+        }
+    }
+
+    /// A replica lost something: something must have been taken from it.
+    pub(crate) fn only_if_damaged(&mut self, at: usize, what: impl FnOnce() -> String) {
+        if !self.replicas[at].damaged {
+            self.check(Err(Broken {
+                rule: "an honest crash is no damage",
+                what: format!("replica {}: {}", at + 1, what()),
+            }));
         }
     }
 
@@ -134,14 +144,15 @@ impl World {
         }
     }
 
-    /// A promise is for all lives.
+    /// A promise is for all lives; who may have lost it says so, and has no vote.
     fn promise_is_kept(&mut self, at: usize) {
         let replica = &mut self.replicas[at];
         let Some(running) = &replica.running else {
             return;
         };
-        let honours = running.node.paxos().ballot();
-        if honours < replica.promised && !replica.damaged {
+        let paxos = running.node.paxos();
+        let honours = paxos.ballot();
+        if honours < replica.promised && paxos.standing() == Standing::Voter {
             let what = format!(
                 "replica {} had promised {}, and after a restart honours {honours}",
                 replica.id, replica.promised
@@ -158,7 +169,7 @@ impl World {
             format!("does not start: {error}")
         });
         // Only where something was ruined on purpose; then it stays out.
-        if !self.replicas[at].victim {
+        if !self.replicas[at].damaged {
             self.check(Err(Broken {
                 rule: "a sound directory opens",
                 what: format!("replica {}: {error}", at + 1),
@@ -179,11 +190,14 @@ impl World {
         self.coverage.paxos(&running.node.paxos_counters());
         drop(running);
         let seed = replica.rng.next_u64();
+        let capacity = replica.disk.capacity();
         replica.disk = if power {
             replica.disk.power_cut(seed)
         } else {
             replica.disk.process_crash(seed)
         };
+        // A full disk stays full.
+        replica.disk.set_capacity(capacity);
         replica.paused_until = 0;
         // It stopped before that: it may still happen while it opens its directory.
         replica

@@ -37,7 +37,7 @@ impl World {
             }
             copies += u64::from(rng.chance(self.plan.repeat_percent));
         }
-        let envelope = through_the_codec(envelope);
+        let envelope = through_the_codec(envelope, &mut self.trace);
         for _ in 0..copies {
             let rng = self.network.rng(from, to);
             let delay = self.plan.delay_min + rng.exponential(self.plan.delay_mean);
@@ -75,12 +75,14 @@ impl World {
                 return;
             }
         }
-        if self.network.is_cut(from, to) {
+        if !self.plan.loose {
             // Sent again until it arrives, or the connection is lost.
-            if !self.plan.loose {
-                self.queue
-                    .push(self.now + 20 * MS, Happening::Deliver(flight));
+            let stream = (from, to, flight.envelope.message.class());
+            if let Some(again) = self.network.resend(self.now, stream) {
+                self.queue.push(again, Happening::Deliver(flight));
+                return;
             }
+        } else if self.network.is_cut(from, to) {
             return;
         }
         let paused = self.replicas[to].paused_until;
@@ -172,7 +174,7 @@ impl World {
     /// Directions are cut: connections over them will be lost, unless that ends soon.
     pub(crate) fn cut(&mut self, directions: &BTreeSet<(usize, usize)>) {
         for &(from, to) in directions {
-            self.network.cut(self.now, from, to);
+            self.network.cut(from, to);
             for accepts in [false, true] {
                 let (link, state) = self.network.link(from, to, accepts);
                 let epoch = state.epoch;

@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) events: u64,
     /// Faults are over.
     pub(crate) healed: bool,
+    /// Only a core is well; what is wrong elsewhere stays.
+    pub(crate) core_only: bool,
     pub(crate) broken: Option<Broken>,
     /// The highest ballot in which somebody was seen to lead.
     pub(crate) last_leader: u64,
@@ -141,6 +143,7 @@ impl World {
             trace,
             events: 0,
             healed: false,
+            core_only: false,
             broken: None,
             last_leader: 0,
             leaders: Vec::new(),

@@ -73,8 +73,17 @@ impl World {
             Damage::Flip => disk.flip(&name, from + pick / 11 % bytes, 1 << (pick % 8)),
             Damage::Zero => disk.replace(&name, from, &vec![0; bytes as usize]),
             Damage::Misdirected => {
-                let other = start + (sector + 1 + pick / 13 % sectors.max(1)) % sectors * SECTOR;
-                let mut stray = content[other as usize..end.min(other + bytes) as usize].to_vec();
+                // What was meant for another place of the file.
+                let all = (content.len() as u64 / SECTOR).max(1);
+                let (first, among) = match sectors {
+                    1 => (0, all),
+                    _ => (start / SECTOR, sectors),
+                };
+                let here = from / SECTOR - first;
+                let other = first + (here + 1 + pick / 13 % among.saturating_sub(1).max(1)) % among;
+                let other = (other * SECTOR) as usize;
+                let limit = content.len().min(other + bytes as usize);
+                let mut stray = content[other..limit].to_vec();
                 stray.resize(bytes as usize, 0);
                 disk.replace(&name, from, &stray)
             }
@@ -86,6 +95,14 @@ impl World {
             }
             Damage::ReadError => disk.ruin(&name, from),
         };
+        // Sometimes what lay there already is what was to be put there.
+        let same = replica
+            .disk
+            .content(&name)
+            .is_some_and(|now| now == content);
+        if same && damage != Damage::ReadError {
+            return false;
+        }
         replica.damaged = true;
         self.trace.note(self.now, &format!("r{}", at + 1), || {
             format!("{damage:?} in {name} at {from}")

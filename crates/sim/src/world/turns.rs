@@ -101,13 +101,36 @@ impl World {
                 .note(self.now, &format!("r{id}"), || format!("leads in {ballot}"));
         }
         match standing {
-            Standing::NotMember | Standing::PromiseMayBeLost => self.replicas[at].out = true,
+            Standing::NotMember => {
+                if !self.replicas[at].wiped {
+                    self.check(Err(Broken {
+                        rule: "a member stays one",
+                        what: format!("replica {id} kept its directory, and is no member"),
+                    }));
+                }
+                self.replicas[at].out = true;
+            }
+            Standing::PromiseMayBeLost => {
+                self.only_if_damaged(at, || "its promise may be lost".into());
+                self.replicas[at].out = true;
+            }
             Standing::Contradicted => self.check(Err(Broken {
                 rule: "agreement",
                 what: format!("replica {id} says that it was contradicted"),
             })),
             Standing::Voter | Standing::NotFormed => {}
         }
+    }
+
+    /// Who has applied as many slots as another one has the same state.
+    pub(crate) fn compare_state(&mut self, at: usize) {
+        let replica = &self.replicas[at];
+        let Some(running) = &replica.running else {
+            return;
+        };
+        let (applied, digest) = (running.node.applied(), running.node.state().digest());
+        let checked = self.invariants.applied(replica.id, applied, digest);
+        self.check(checked);
     }
 
     /// A frame was queued that vouches for every slot below.
@@ -143,7 +166,7 @@ impl World {
             let (ballot, upto) = (accepted.ballot, accepted.upto);
             let from = match running.acknowledged {
                 (same, known) if same == ballot => known.min(upto),
-                _ => Slot(upto.0.saturating_sub(1)),
+                _ => self.invariants.first_of(ballot).unwrap_or(upto),
             };
             running.acknowledged = (ballot, upto);
             for slot in (from.0..upto.0).map(Slot) {
@@ -264,6 +287,9 @@ impl World {
                     for event in out.events {
                         self.post(at, delay, event);
                     }
+                    if out.corrupt {
+                        self.only_if_damaged(at, || "it calls a record corrupt".into());
+                    }
                     for (stream, frame) in out.frames {
                         self.frame_to_client(at, stream, frame);
                     }
@@ -279,6 +305,14 @@ impl World {
                     self.upkeep_done(at);
                 }
                 Effect::Checkpoint(checkpoint) => {
+                    // Whoever starts from it is compared with this.
+                    let digest = checkpoint.state.digest();
+                    let id = self.replicas[at].id;
+                    let checked = self.invariants.applied(id, checkpoint.slot, digest);
+                    self.check(checked);
+                    let Some(running) = &mut self.replicas[at].running else {
+                        return;
+                    };
                     let event = paxlog_store::checkpoint(&running.wal, &checkpoint);
                     self.coverage.hit("checkpoint written");
                     self.post(at, MS, event);
@@ -308,7 +342,7 @@ impl World {
                     self.trace.note(self.now, &format!("r{}", at + 1), || {
                         format!("stops: {why}")
                     });
-                    if !self.replicas[at].victim {
+                    if !self.replicas[at].damaged {
                         self.check(Err(Broken {
                             rule: "no replica stops by itself",
                             what: format!("replica {}: {why}", at + 1),

@@ -175,6 +175,12 @@ impl SimDisk {
         self.state().capacity = bytes;
     }
 
+    /// See [`SimDisk::set_capacity`].
+    #[must_use]
+    pub fn capacity(&self) -> Option<u64> {
+        self.state().capacity
+    }
+
     /// Every change fails with `ReadOnlyFilesystem`.
     pub fn set_read_only(&self, read_only: bool) {
         self.state().read_only = read_only;
