@@ -170,9 +170,27 @@ pub(crate) struct Leader {
 
 impl Leader {
     /// Whether something has been under way for `patience` and no follower has taken any of it in; then it is
-    /// given as much time again.
-    pub(crate) fn is_stuck(&mut self, now: Nanos, patience: Nanos) -> bool {
-        let taken = |p: &Progress| p.acked.0.wrapping_add(p.received.0);
+    /// given as much time again. `able` are followers that answer and have a working disk, `needed` of them are to
+    /// acknowledge.
+    ///
+    /// Where enough of them lack nothing that is chosen, what others learn of it, perhaps not from here, is no sign
+    /// that anything passes.
+    pub(crate) fn is_stuck(
+        &mut self,
+        now: Nanos,
+        patience: Nanos,
+        needed: usize,
+        able: impl Fn(ReplicaId) -> bool,
+    ) -> bool {
+        let there = |(id, p): &(&ReplicaId, &Progress)| p.acked >= self.chosen && able(**id);
+        let floor = match self.progress.iter().filter(there).count() >= needed {
+            true => self.chosen,
+            false => Slot::ZERO,
+        };
+        let taken = |p: &Progress| {
+            let (acked, received) = (p.acked.max(floor), p.received.max(floor));
+            acked.0.wrapping_add(received.0)
+        };
         let sum = self.progress.values().map(taken).fold(0, u64::wrapping_add);
         if sum != self.moved.0 || self.chosen == self.next {
             self.moved = (sum, now);
@@ -326,6 +344,29 @@ mod tests {
         assert_eq!(leader.window.len(), 3);
         leader.trim(Slot(3), 100);
         assert!(leader.window.is_empty());
+    }
+
+    #[test]
+    fn who_catches_up_elsewhere_does_not_hide_that_nothing_passes() {
+        const PATIENCE: Nanos = 100;
+        // One follower lacks nothing that is chosen and takes nothing in; the other one learns old values.
+        let stuck_at = |able: &dyn Fn(ReplicaId) -> bool| {
+            let mut leader = leader();
+            for _ in 0..1_000 {
+                leader.enter(Value::noop());
+            }
+            leader.chosen = Slot(900);
+            let there = leader.progress.get_mut(&ReplicaId(2)).unwrap();
+            there.advance(Slot(900), Slot(900), 0);
+            (0..500).find(|&now| {
+                let behind = leader.progress.get_mut(&ReplicaId(3)).unwrap();
+                behind.advance(Slot(now), Slot(now), now);
+                leader.is_stuck(now, PATIENCE, 1, able)
+            })
+        };
+        assert_eq!(stuck_at(&|_| true), Some(PATIENCE));
+        // Without the first the leader needs the other one, which comes nearer.
+        assert_eq!(stuck_at(&|id| id != ReplicaId(2)), None);
     }
 
     #[test]

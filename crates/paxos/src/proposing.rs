@@ -282,8 +282,14 @@ impl Paxos {
         // Heartbeats pass and accepts do not (one of two connections is down, or carries nothing large): others may
         // reach a majority with both. As patient as with a disk.
         let patience = 50 * self.config.heartbeat_ns + 8 * self.peers.slack_ns();
+        let needed = self.members.as_ref().map_or(0, |m| m.quorum() - 1);
+        let peers = &self.peers;
+        let able = |id| {
+            let well = peers.get(id).and_then(|p| p.says.as_ref());
+            peers.both_ways(id, now) && well.is_some_and(|says| says.disk_well)
+        };
         let stuck = match &mut self.post {
-            Post::Leader(leader) => leader.is_stuck(now, patience),
+            Post::Leader(leader) => leader.is_stuck(now, patience, needed, able),
             _ => false,
         };
         if stuck && self.reaches_quorum {
