@@ -195,7 +195,10 @@ impl Node {
                     .collect();
                 for row in idx.slots() {
                     let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
-                    if damaged.contains(&lsn) {
+                    // Where anything is damaged every frame was looked for: some lay in a hole of which nothing else
+                    // tells what it held.
+                    let gone = !damaged.is_empty() && !checksums.contains_key(&lsn);
+                    if damaged.contains(&lsn) || gone {
                         continue;
                     }
                     push_run(&mut runs, row.slot.0);

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use paxlog_node::{Config, Effects, Found, FoundSegment, Node, RecoverError};
+use paxlog_node::{
+    Config, ENTRY_HEADER_BYTES, Effects, Found, FoundFrame, FoundSegment, IdxFile, Node,
+    RecoverError,
+};
 use paxlog_paxos::{Ballot, ClusterId, GroupId, Incarnation, ReplicaId, Slot};
 use paxlog_store::OpenError;
 use paxlog_wal::sim::{Rng, SimDisk};
@@ -267,7 +270,7 @@ impl Replica {
             addresses: vec![address(usize::from(self.id) - 1)],
             value_bytes_target: plan.value_bytes_target,
         };
-        let summary = Found {
+        let mut summary = Found {
             cut: found.cut,
             promise_may_be_lost: found.promise_may_be_lost,
             damaged: found.damaged.clone(),
@@ -282,6 +285,9 @@ impl Replica {
             .map_or(Ballot::NONE, |(_, state)| state.promised);
         let node = Node::recover(config, found, clock.now(time)).map_err(NoStart::Recover)?;
         let vouched = node.paxos().chosen_prefix();
+        for segment in &mut summary.segments {
+            complete(segment, vouched, &wal);
+        }
         let frames = summary.segments.iter().flat_map(|segment| &segment.frames);
         let held = frames
             .filter(|frame| frame.header.slot >= vouched)
@@ -338,10 +344,31 @@ impl Running {
     }
 }
 
+/// Reads the frames that recovery took from an `.idx` file, as far as anything is asked about them.
+fn complete(segment: &mut FoundSegment, from: Slot, wal: &Wal) {
+    let Some(bytes) = segment.annotation.take() else {
+        return;
+    };
+    if !segment.frames.is_empty() {
+        return;
+    }
+    let Some(idx) = IdxFile::open(segment.number, &bytes) else {
+        return;
+    };
+    for row in idx.slots().filter(|row| row.slot >= from) {
+        let lsn = u64::from(segment.number) << 32 | u64::from(row.frame);
+        let head = wal.read_head(paxlog_wal::Lsn(lsn), ENTRY_HEADER_BYTES);
+        let frame = head
+            .ok()
+            .and_then(|(_, head)| FoundFrame::read(lsn, &head).ok());
+        segment.frames.extend(frame);
+    }
+}
+
 fn frames_of(segment: &FoundSegment) -> FoundSegment {
     FoundSegment {
         number: segment.number,
-        annotation: None,
+        annotation: segment.annotation.clone(),
         annotation_lost: false,
         frames: segment.frames.clone(),
     }

@@ -113,12 +113,12 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
             .iter()
             .filter(|info| info.kind == Kind::Data && info.group == group.0)
         {
-            let head = if replayed(info) {
-                wal.read_cold(info.lsn)
-            } else if annotation.is_none() {
-                wal.read_head(info.lsn, ENTRY_HEADER_BYTES)
-            } else {
-                continue;
+            // What is believed of an entry was checked: with its segment at the opening, or here.
+            let head = match &annotation {
+                None if segment.scanned => wal.read_head(info.lsn, ENTRY_HEADER_BYTES),
+                None => wal.read_cold(info.lsn),
+                Some(_) if replayed(info) => wal.read_cold(info.lsn),
+                Some(_) => continue,
             };
             match head {
                 Ok((_, head)) if annotation.is_none() => {
@@ -142,17 +142,22 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
         });
     }
     // `.idx` files have no checksums of values: nobody compares what is applied. But beyond a hole that damage made
-    // everything comes again, and is compared.
+    // everything comes again, and is compared; and what lay in the hole is no longer held.
+    let hole = damaged.iter().map(|damage| (damage.lsn >> 32) as u32).min();
     for segment in &mut segments {
-        if damaged.is_empty() || segment.annotation.is_none() {
+        let Some(hole) = hole.filter(|_| segment.annotation.is_some()) else {
             continue;
-        }
+        };
         for info in recovered.frames(u64::from(segment.number))?.iter() {
             let lost = damaged.iter().any(|damage| damage.lsn == info.lsn.0);
             if info.kind != Kind::Data || info.group != group.0 || lost {
                 continue;
             }
-            match wal.read_head(info.lsn, ENTRY_HEADER_BYTES) {
+            let head = match segment.number >= hole {
+                true => wal.read_cold(info.lsn),
+                false => wal.read_head(info.lsn, ENTRY_HEADER_BYTES),
+            };
+            match head {
                 Ok((_, head)) => segment.frames.push(FoundFrame::read(info.lsn.0, &head)?),
                 Err(error) => {
                     tracing::error!(lsn = %info.lsn, %error, "a synced frame is damaged");

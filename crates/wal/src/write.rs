@@ -17,6 +17,8 @@ use crate::seal::{ENTRY, Entry, TRAILER, Trailer};
 
 /// Payloads larger than this are written in pieces of this.
 const PIECE: usize = 64 << 10;
+/// Pieces that go to the kernel in one call; it takes up to 1024.
+const VECTOR_MAX: usize = 512;
 static ZEROS: [u8; 64] = [0; 64];
 
 /// What carries over from one frame to the next.
@@ -206,17 +208,23 @@ impl WriteOp {
         let lsn = self.frames[i].lsn;
         let mut at = lsn.offset() + HEADER;
         let mut pcrc = 0;
-        for part in &self.parts[part..part + self.frames[i].parts()] {
-            for piece in part.chunks(PIECE) {
-                pcrc = crc32c::crc32c_append(pcrc, piece);
-                file.write_at(at, &[IoSlice::new(piece)])?;
-                at += piece.len() as u64;
+        // A value of many small commands has thousands of parts: one call for each would cost more than the copy.
+        let (mut vector, mut waiting) = (Vec::with_capacity(VECTOR_MAX), 0);
+        let parts = &self.parts[part..part + self.frames[i].parts()];
+        for piece in parts.iter().flat_map(|part| part.chunks(PIECE)) {
+            if waiting + piece.len() > PIECE || vector.len() == VECTOR_MAX {
+                file.write_at(at, &vector)?;
+                at += waiting as u64;
+                vector.clear();
+                waiting = 0;
             }
+            pcrc = crc32c::crc32c_append(pcrc, piece);
+            vector.push(IoSlice::new(piece));
+            waiting += piece.len();
         }
         let pad = padding(self.frames[i].len as usize);
-        if pad > 0 {
-            file.write_at(at, &[IoSlice::new(&ZEROS[..pad])])?;
-        }
+        vector.push(IoSlice::new(&ZEROS[..pad]));
+        file.write_at(at, &vector)?;
         let header = self.header(i, pcrc);
         file.write_at(lsn.offset(), &[IoSlice::new(&header)])
     }

@@ -118,7 +118,14 @@ impl World {
                 rule: "agreement",
                 what: format!("replica {id} says that it was contradicted"),
             })),
-            Standing::Voter | Standing::NotFormed => {}
+            Standing::Voter => {
+                // It lost its directory before the list was made: it is a member like any other.
+                let replica = &mut self.replicas[at];
+                if replica.wiped && !replica.damaged {
+                    replica.out = false;
+                }
+            }
+            Standing::NotFormed => {}
         }
     }
 

@@ -6,6 +6,11 @@ use crate::codec::{self, EncodeError, Message};
 use crate::frame::{FRAME_VERSION, Flags, HEADER_BYTES, Kind};
 use crate::{limits, parts};
 
+/// What a head takes, but rarely.
+const HEAD_BYTES: usize = 256;
+/// Room that is made for heads at once.
+const HEADS_BYTES: usize = 4096;
+
 /// Collects frames, and gives them out as chunks for one write.
 ///
 /// Headers and metas share a buffer that is cut only where a body comes between, so a turn's small frames make one chunk;
@@ -68,6 +73,10 @@ impl FrameEncoder {
             });
         }
         let start = self.heads.len();
+        // After a cut there is no room left, and a meta is written a few bytes at a time.
+        if self.heads.capacity() - start < HEAD_BYTES {
+            self.heads.reserve(HEADS_BYTES);
+        }
         self.heads.put_bytes(0, HEADER_BYTES);
         write_meta(&mut self.heads);
         let meta_len = self.heads.len() - start - HEADER_BYTES;
