@@ -107,6 +107,68 @@ fn a_run_that_fails_is_told_and_made_smaller() {
 }
 
 #[test]
+fn a_file_is_what_it_was_where_there_is_nothing_to_write() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("kept.json");
+    std::fs::write(&file, "kept").expect("a file of ours");
+    let read = || std::fs::read_to_string(&file).expect("it is there");
+    // It does not fail: there is no smaller plan.
+    paxlog(["sim", "--seed", "3", "--shrink", "--save-plan"])
+        .arg(&file)
+        .run()
+        .code(1);
+    assert_eq!(read(), "kept");
+    // Of two files one cannot be written: the run does not begin.
+    paxlog([
+        "sim",
+        "--seed",
+        "3",
+        "--history",
+        "/nonexistent/h",
+        "--save-plan",
+    ])
+    .arg(&file)
+    .run()
+    .code(6)
+    .says(&["/nonexistent/h cannot be written"]);
+    assert_eq!(read(), "kept");
+    // Nothing of a run that breaks off is a history. Messages take a second: nobody comes to lead in time.
+    let plan = dir.path().join("plan.json");
+    paxlog(["sim", "--seed", "4", "--save-plan"])
+        .arg(&plan)
+        .run()
+        .ok();
+    let text = std::fs::read_to_string(&plan).expect("a plan was written");
+    let mut slow: Value = serde_json::from_str(&text).expect("it is JSON");
+    for (field, value) in [
+        ("replicas", json!(3)),
+        ("delay_min", json!(1_000_000_000)),
+        ("atlas", json!(true)),
+        ("victims", json!([])),
+        ("faults", json!([])),
+        ("ending", json!("heal")),
+    ] {
+        slow[field] = value;
+    }
+    std::fs::write(&plan, slow.to_string()).expect("a file of ours");
+    paxlog(["sim", "--plan"])
+        .arg(&plan)
+        .arg("--history")
+        .arg(&file)
+        .run()
+        .code(5);
+    assert_eq!(read(), "kept");
+    // And where there is something, it takes the old one's place, whole, and leaves nothing beside it.
+    paxlog(["sim", "--seed", "3", "--save-plan"])
+        .arg(&file)
+        .run()
+        .ok();
+    assert!(read().contains("paxlog_plan"));
+    let names = std::fs::read_dir(dir.path()).expect("a folder of ours");
+    assert_eq!(names.count(), 2, "kept.json and plan.json");
+}
+
+#[test]
 fn what_cannot_be_run_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("plan.json");
