@@ -107,6 +107,120 @@ fn a_run_that_fails_is_told_and_made_smaller() {
 }
 
 #[test]
+fn a_file_is_what_it_was_where_there_is_nothing_to_write() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("kept.json");
+    std::fs::write(&file, "kept").expect("a file of ours");
+    let read = || std::fs::read_to_string(&file).expect("it is there");
+    // It does not fail: there is no smaller plan.
+    paxlog(["sim", "--seed", "3", "--shrink", "--save-plan"])
+        .arg(&file)
+        .run()
+        .code(1);
+    assert_eq!(read(), "kept");
+    // Of two files one cannot be written: the run does not begin.
+    paxlog([
+        "sim",
+        "--seed",
+        "3",
+        "--history",
+        "/nonexistent/h",
+        "--save-plan",
+    ])
+    .arg(&file)
+    .run()
+    .code(6)
+    .says(&["/nonexistent/h cannot be written"]);
+    assert_eq!(read(), "kept");
+    // Nothing of a run that breaks off is a history. Messages take a second: nobody comes to lead in time.
+    let plan = dir.path().join("plan.json");
+    paxlog(["sim", "--seed", "4", "--save-plan"])
+        .arg(&plan)
+        .run()
+        .ok();
+    let text = std::fs::read_to_string(&plan).expect("a plan was written");
+    let mut slow: Value = serde_json::from_str(&text).expect("it is JSON");
+    for (field, value) in [
+        ("replicas", json!(3)),
+        ("delay_min", json!(1_000_000_000)),
+        ("atlas", json!(true)),
+        ("victims", json!([])),
+        ("faults", json!([])),
+        ("ending", json!("heal")),
+    ] {
+        slow[field] = value;
+    }
+    std::fs::write(&plan, slow.to_string()).expect("a file of ours");
+    paxlog(["sim", "--plan"])
+        .arg(&plan)
+        .arg("--history")
+        .arg(&file)
+        .run()
+        .code(5);
+    assert_eq!(read(), "kept");
+    // And where there is something, it takes the old one's place, whole, and leaves nothing beside it.
+    paxlog(["sim", "--seed", "3", "--save-plan"])
+        .arg(&file)
+        .run()
+        .ok();
+    assert!(read().contains("paxlog_plan"));
+    let names = std::fs::read_dir(dir.path()).expect("a folder of ours");
+    assert_eq!(names.count(), 2, "kept.json and plan.json");
+}
+
+#[test]
+fn a_history_that_shows_nothing_breaks_no_promise() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("h.jsonl");
+    let judged = |lines: &[&str]| {
+        let header = r#"{"paxlog_history":1}"#;
+        let text = [&[header], lines].concat().join("\n");
+        std::fs::write(&file, text).expect("a file of ours");
+        paxlog(["sim", "check"]).arg(&file).run()
+    };
+    let append = |time: u32, payload: &str, outcome: &str| {
+        format!(
+            r#"{{"op":{{"client":1,"log":"a","call":{time}0,"ret":{time}1,"kind":{{"append":{{"records":["{payload}"]}}}},"outcome":{outcome}}}}}"#
+        )
+    };
+    let at = |start: u32| {
+        let end = start + 1;
+        format!(r#"{{"ok":{{"appended":{{"start":{start},"end":{end}}}}}}}"#)
+    };
+    let settled = |records: &str, tail: u32| {
+        format!(
+            r#"{{"settled":{{"log":"a","trim_point":0,"tail":{tail},"records":[[0,null,[{records}]]]}}}}"#
+        )
+    };
+    let nothing = |lines: &[&str], words: &[&str]| {
+        let said = judged(lines).code(2).says(words);
+        assert!(!said.stderr.contains("broken"), "{}", said.stderr);
+    };
+    let (x, y) = (append(1, "x", &at(0)), append(2, "y", &at(1)));
+    judged(&[&x, &y, &settled(r#""x","y""#, 2)]).ok();
+    let unknown = append(1, "x", r#"{"unknown":{}}"#);
+    nothing(
+        &[&unknown, &settled(r#""x""#, 1)],
+        &["shows nothing: no append was acknowledged", "record until"],
+    );
+    nothing(&[], &["shows nothing", "record until"]);
+    nothing(&[&x], &["shows nothing of log a", "`settled`"]);
+    let again = append(2, "x", &at(1));
+    nothing(
+        &[&x, &again, &settled(r#""x","x""#, 2)],
+        &["shows nothing of log a", "more than once"],
+    );
+    // What is broken is broken, whatever else cannot be shown.
+    judged(&[&x, &y, &settled(r#""x""#, 1)])
+        .code(5)
+        .says(&["a promise was broken"]);
+    let of_b = x.replace(r#""log":"a""#, r#""log":"b""#);
+    judged(&[&x, &y, &settled(r#""x""#, 1), &of_b])
+        .code(5)
+        .says(&["a promise was broken"]);
+}
+
+#[test]
 fn what_cannot_be_run_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("plan.json");

@@ -30,6 +30,7 @@ mod tail;
 mod time;
 mod trim;
 mod wal;
+mod whole_file;
 
 use std::process::ExitCode;
 

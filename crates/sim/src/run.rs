@@ -91,29 +91,53 @@ pub(crate) fn play_out(
     detail: Detail,
     course: impl FnOnce(&mut World) -> Result<Option<History>, Broken>,
 ) -> Report {
-    let mut world = World::new(plan, Trace::new(detail));
-    let verdict = catch_unwind(AssertUnwindSafe(|| course(&mut world)));
-    let (failure, history) = match verdict {
-        Ok(Ok(history)) => {
-            let failure = history
-                .as_ref()
-                .and_then(|history| judge(history, world.plan.atlas));
-            (failure, history)
-        }
-        Ok(Err(broken)) => (Some(broken.into()), None),
+    judge_by(plan, detail, course, judge)
+}
+
+/// Runs and judges. A panic is a finding like any other, wherever it comes from: in the run, before it, or in the
+/// checker.
+fn judge_by(
+    plan: Plan,
+    detail: Detail,
+    course: impl FnOnce(&mut World) -> Result<Option<History>, Broken>,
+    judge: impl FnOnce(&History, bool) -> Option<Failure>,
+) -> Report {
+    let (seed, atlas) = (plan.seed, plan.atlas);
+    let (mut made, mut history) = (None, None);
+    let verdict = catch_unwind(AssertUnwindSafe(|| {
+        let world = made.insert(World::new(plan, Trace::new(detail)));
+        history = course(world)?;
+        Ok::<_, Broken>(history.as_ref().and_then(|history| judge(history, atlas)))
+    }));
+    let failure = match verdict {
+        Ok(Ok(failure)) => failure,
+        Ok(Err(broken)) => Some(Failure::from(broken)),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            let failure = Failure {
+            Some(Failure {
                 rule: "panic".into(),
                 what: text.unwrap_or_default(),
-            };
-            (Some(failure), None)
+            })
         }
+    };
+    let Some(mut world) = made else {
+        return Report {
+            seed,
+            digest: 0,
+            simulated: 0,
+            events: 0,
+            acknowledged: 0,
+            chosen: 0,
+            coverage: Coverage::default(),
+            history,
+            trace: Vec::new(),
+            failure,
+        };
     };
     world.collect();
     Report {
-        seed: world.plan.seed,
+        seed,
         digest: world.trace.digest() ^ world.events,
         simulated: world.now,
         events: world.events,
@@ -357,4 +381,36 @@ fn settle(world: &mut World) -> History {
         clients.recorder.settle(settled);
     }
     std::mem::take(&mut clients.recorder).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_before_the_run_is_a_failure_of_its_seed() {
+        // More logs than can have names. A file that says so would have been refused.
+        let plan = Plan {
+            logs: 1 << 62,
+            ..Plan::quiet(7, 3)
+        };
+        let report = run_plan(plan, Detail::Nothing);
+        let failure = report.failure.expect("it cannot begin");
+        assert_eq!((report.seed, &*failure.rule), (7, "panic"));
+        assert!(!failure.what.is_empty());
+    }
+
+    #[test]
+    fn a_panic_of_the_checker_is_a_failure_of_its_seed() {
+        let plan = Plan {
+            faults_until: SECOND,
+            ..Plan::quiet(7, 1)
+        };
+        let report = judge_by(plan, Detail::Nothing, play, |_, _| panic!("out of order"));
+        let failure = report.failure.expect("the checker broke");
+        assert_eq!((report.seed, &*failure.rule), (7, "panic"));
+        assert_eq!(failure.what, "out of order");
+        // What it could not judge is there to look at.
+        assert!(report.history.is_some() && report.events > 0);
+    }
 }

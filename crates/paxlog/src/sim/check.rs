@@ -1,11 +1,12 @@
 //! `paxlog sim check`: histories, and whether they kept their promises.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use paxlog_sim::check::{Report, check};
+use paxlog_sim::check::{Report, Violation, check};
 use paxlog_sim::history::History;
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use crate::output::{Format, Stdout};
 
 Every acknowledged append must be in its log, once and at its place; nothing else may be; and one order, in which
 nothing that was over comes after what had not begun, must explain every answer. Exits with 0 if so, with 5 if not,
-and with 2 if the file is no history. The format is in crates/sim/README.md.")]
+and with 2 if the file is no history, or one that can show neither. The format is in crates/sim/README.md.")]
 pub(crate) struct CheckArgs {
     /// The history, JSON Lines; - for standard input.
     file: PathBuf,
@@ -43,12 +44,58 @@ pub(crate) fn judge(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     })?;
     let report = check(&history);
     print(global.output, &report)?;
-    match report.violations.len() as u64 + report.more {
-        0 => Ok(()),
-        1 => Err(Failure::integrity(format!("{name}: a promise was broken"))),
-        count => Err(Failure::integrity(format!(
+    verdict(&name.to_string(), &report)
+}
+
+/// How it exits: a promise was broken, or the history cannot show whether one was, which is another matter.
+fn verdict(name: &str, report: &Report) -> Result<(), Failure> {
+    let of_log = |violation: &Violation| {
+        let value = serde_json::to_value(violation)
+            .expect("our own types have text keys and always serialize");
+        value["log"].as_str().map(str::to_owned)
+    };
+    // Where payloads repeat, a record is taken for another one: what else is said of such a log follows from that.
+    let mixed_up: BTreeSet<Option<String>> = report
+        .violations
+        .iter()
+        .filter(|violation| matches!(violation, Violation::PayloadRepeated { .. }))
+        .map(of_log)
+        .collect();
+    let broken = report.violations.iter().filter(|&violation| {
+        why_nothing(violation).is_none() && !mixed_up.contains(&of_log(violation))
+    });
+    match (broken.count(), report.more) {
+        (0, _) => match report.violations.iter().find_map(why_nothing) {
+            None => Ok(()),
+            Some((why, hint)) => Err(Failure::usage(format!("{name} {why}")).hint(hint)),
+        },
+        (1, 0) => Err(Failure::integrity(format!("{name}: a promise was broken"))),
+        (count, 0) => Err(Failure::integrity(format!(
             "{name}: promises were broken, {count} times"
         ))),
+        // Of which rules the rest is was only counted.
+        (count, _) => Err(Failure::integrity(format!(
+            "{name}: promises were broken, {count} times and more"
+        ))),
+    }
+}
+
+/// What a history cannot show, and what to do about it, if that is what is wrong.
+fn why_nothing(violation: &Violation) -> Option<(String, &'static str)> {
+    match violation {
+        Violation::Vacuous { why } => Some((
+            format!("shows nothing: {why}"),
+            "nothing was promised: record until an append is acknowledged",
+        )),
+        Violation::NotSettled { log } => Some((
+            format!("shows nothing of log {log}: what it came to is not in it"),
+            "when all is over, read the log whole, and write that as its line `settled`",
+        )),
+        Violation::PayloadRepeated { log, payload, .. } => Some((
+            format!("shows nothing of log {log}: payload {payload} was appended more than once"),
+            "give every record of a log a payload of its own: by it a record is known again",
+        )),
+        _ => None,
     }
 }
 

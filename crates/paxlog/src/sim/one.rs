@@ -1,7 +1,6 @@
 //! One run, told in full, or made smaller.
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,23 +12,22 @@ use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::{Format, Stdout, note};
 use crate::sim::SimArgs;
+use crate::whole_file::WholeFile;
 
 pub(super) fn one(global: &Global, args: &SimArgs) -> Result<(), Failure> {
     let mut plan = match (&args.plan, args.seed) {
         (Some(file), _) => read_plan(file)?,
         (None, seed) => Plan::draw(seed.unwrap_or_default()),
     };
-    // Opened before what may take long.
-    let save = args.save_plan.as_deref().map(create).transpose()?;
-    let history = args.history.as_deref().map(create).transpose()?;
+    // Known before what may take long; and what is there stays until there is something to write.
+    let save = args.save_plan.as_deref().map(WholeFile::at).transpose()?;
+    let history = args.history.as_deref().map(WholeFile::at).transpose()?;
     if args.shrink {
         plan = smaller(&plan, args.runs_max)?;
     }
-    if let (Some(mut file), Some(name)) = (save, &args.save_plan) {
+    if let Some(file) = save {
         let text = plan.to_json() + "\n";
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.flush())
-            .map_err(|error| unwritable(name, &error))?;
+        file.write(|out| out.write_all(text.as_bytes()))?;
     }
     let detail = match (global.output, args.messages) {
         (Format::Json, false) => Detail::Nothing,
@@ -39,16 +37,13 @@ pub(super) fn one(global: &Global, args: &SimArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let report = run_plan(plan.clone(), detail);
     let took = began.elapsed().as_secs_f64();
-    if let (Some(mut file), Some(name)) = (history, &args.history) {
+    if let Some(file) = history {
         let Some(recorded) = &report.history else {
             return Err(failure(&report, &plan).unwrap_or_else(|| {
                 Failure::unavailable("the run did not come to its end: there is no history")
             }));
         };
-        recorded
-            .write(&mut file)
-            .and_then(|()| file.flush())
-            .map_err(|error| unwritable(name, &error))?;
+        file.write(|out| recorded.write(out))?;
     }
     tell(global.output, &report, &plan, took)?;
     match failure(&report, &plan) {
@@ -65,16 +60,6 @@ fn read_plan(file: &Path) -> Result<Plan, Failure> {
         Failure::usage(format!("{name} is no plan: {error}"))
             .hint("`paxlog sim --seed S --save-plan FILE` writes one")
     })
-}
-
-fn create(file: &Path) -> Result<BufWriter<File>, Failure> {
-    File::create(file)
-        .map(BufWriter::new)
-        .map_err(|error| unwritable(file, &error))
-}
-
-fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::local_io(format!("{} cannot be written: {error}", file.display()))
 }
 
 fn smaller(plan: &Plan, runs_max: u64) -> Result<Plan, Failure> {

@@ -8,17 +8,19 @@ Bugs planted into a copy of Paxlog, each of which the simulator must catch.
 
 usage: cargo run --release --manifest-path crates/sim/mutants/Cargo.toml -- COMMAND
 
-  check [--all-seeds]       each bug is caught with its first recorded seed, which is clean without it
+  check [--all-seeds]       each bug is caught with its first recorded seed and its plan, which are clean without it
   table [--seeds-max 1000]  seeds 1, 2, 3 … until three caught each bug: which, how many it took, and the rules
-  record [--seeds-max 1000] as table, and writes the seeds into the bugs' files
+  record [--seeds-max 1000] as table, and writes the seeds into the bugs' files, and all of it into README.md
   trace --bug N --seed S    one run with a bug awake, line by line; N = 0 is none
+  trace --bug N --plan P    the same of a kept plan, by its name, or of one in a file (….json)
+  readme                    writes what the bugs' files say into README.md, as record does
   plant                     only writes the copy, and says where it is
 
   --bugs 1,2,3              only these (check, table, record)
   --jobs N                  runs at once; as many as there are processors";
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Is each bug caught with its recorded seeds?
     Check {
@@ -34,11 +36,22 @@ pub enum Command {
     Trace {
         /// The bug that is awake.
         bug: u32,
-        /// The run's seed.
-        seed: u64,
+        /// What is run.
+        run: Run,
     },
+    /// Write into README.md what the files say.
+    Readme,
     /// Only write the copy.
     Plant,
+}
+
+/// The run of a trace, as it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// What a seed draws.
+    Seed(u64),
+    /// A plan: a kept one, or a file.
+    Plan(String),
 }
 
 /// The command line.
@@ -60,7 +73,7 @@ pub struct Args {
 /// A sentence.
 pub fn parse(args: impl Iterator<Item = String>) -> Result<Args, String> {
     let mut command = None;
-    let (mut all_seeds, mut bug, mut seed) = (false, None, None);
+    let (mut all_seeds, mut bug, mut run) = (false, None, None);
     let mut parsed = Args {
         command: Command::Plant,
         bugs: None,
@@ -80,7 +93,11 @@ pub fn parse(args: impl Iterator<Item = String>) -> Result<Args, String> {
             "--jobs" => parsed.jobs = number::<usize>(&value()?)?.max(1),
             "--seeds-max" => parsed.seeds_max = number(&value()?)?,
             "--bug" => bug = Some(number(&value()?)?),
-            "--seed" => seed = Some(number(&value()?)?),
+            "--seed" | "--plan" if run.is_some() => {
+                return Err("one --seed or one --plan".into());
+            }
+            "--seed" => run = Some(Run::Seed(number(&value()?)?)),
+            "--plan" => run = Some(Run::Plan(value()?)),
             "--help" | "-h" | "help" => return Err(USAGE.into()),
             flag if flag.starts_with('-') => return Err(format!("what is {flag}?\n\n{USAGE}")),
             _ if command.is_some() => return Err(format!("one command, not also {arg}")),
@@ -91,10 +108,11 @@ pub fn parse(args: impl Iterator<Item = String>) -> Result<Args, String> {
         Some("check") => Command::Check { all_seeds },
         Some("table") => Command::Table { record: false },
         Some("record") => Command::Table { record: true },
+        Some("readme") => Command::Readme,
         Some("plant") => Command::Plant,
         Some("trace") => Command::Trace {
             bug: bug.ok_or("trace wants --bug")?,
-            seed: seed.ok_or("trace wants --seed")?,
+            run: run.ok_or("trace wants --seed or --plan")?,
         },
         Some(other) => return Err(format!("there is no command {other}\n\n{USAGE}")),
         None => return Err(USAGE.into()),
@@ -119,7 +137,15 @@ mod tests {
         assert_eq!((table.jobs, table.seeds_max), (3, 1000));
         let check = read("check --all-seeds").expect("it is well");
         assert_eq!(check.command, Command::Check { all_seeds: true });
-        assert_eq!(read("trace --bug 3"), Err("trace wants --seed".into()));
+        let trace = read("trace --bug 3 --plan damage-is-evidence").expect("it is well");
+        let run = Run::Plan("damage-is-evidence".into());
+        assert_eq!(trace.command, Command::Trace { bug: 3, run });
+        let trace = read("trace --bug 3 --seed 7").expect("it is well");
+        let run = Run::Seed(7);
+        assert_eq!(trace.command, Command::Trace { bug: 3, run });
+        assert!(read("trace --bug 3 --seed 7 --plan p.json").is_err());
+        let neither = read("trace --bug 3");
+        assert_eq!(neither, Err("trace wants --seed or --plan".into()));
         assert!(read("check --bug").is_err() && read("chekc").is_err());
     }
 }

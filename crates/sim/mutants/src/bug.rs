@@ -6,7 +6,8 @@
 //! does: An Accepted of an older ballot counts for the new one.
 //! caught by: agreement, nothing chosen too early
 //! seeds: 3, 17, 40
-//! not yet: what the simulator would have to see; only where it does not catch the bug
+//! plan: a-kept-plan; only where one catches the bug: that in crates/sim/tests/plans/a-kept-plan.json
+//! not yet: what it takes; only where no three seeds catch the bug
 //!
 //! --- crates/paxos/src/proposing.rs
 //! @@
@@ -38,7 +39,9 @@ pub struct Bug {
     pub caught_by: Vec<String>,
     /// Seeds that caught it when they were recorded.
     pub seeds: Vec<u64>,
-    /// Why the simulator does not catch it.
+    /// A kept plan that catches it: one run, whatever seeds draw.
+    pub plan: Option<String>,
+    /// Why no three seeds catch it.
     pub not_yet: Option<String>,
     /// What it changes.
     pub hunks: Vec<Hunk>,
@@ -121,10 +124,21 @@ fn parse(text: &str, file: &Path) -> Result<Bug, String> {
             .iter()
             .map(|seed| seed.parse().map_err(|_| format!("{seed:?} is no seed")))
             .collect::<Result<_, _>>()?,
+        plan: optional("plan").map(str::to_owned),
         not_yet: optional("not yet").map(str::to_owned),
         hunks,
         file: file.to_owned(),
     };
+    // It becomes a file's name, and a name only.
+    let word = |plan: &String| {
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !plan.is_empty() && plan.chars().all(letters)
+    };
+    if let Some(plan) = bug.plan.as_ref().filter(|plan| !word(plan)) {
+        return Err(format!(
+            "{plan:?} is not the name of a plan, such as damage-is-evidence"
+        ));
+    }
     let switch = format!("planted::on({})", bug.number);
     if !bug.hunks.iter().any(|hunk| hunk.becomes.contains(&switch)) {
         return Err(format!("nothing in it asks {switch}"));
@@ -164,7 +178,8 @@ fn hunk(source: &str, body: &str) -> Result<Hunk, String> {
     Ok(hunk)
 }
 
-/// Writes other seeds into the file of a bug, and the rules by which they caught it. Where there are enough, it is caught, whatever was said before.
+/// Writes other seeds into the file of a bug, and the rules by which they, or its plan, caught it. Where there are
+/// enough, it is caught, whatever was said before; its plan stays.
 ///
 /// # Errors
 /// As of the file.
@@ -226,7 +241,8 @@ seeds: 3, 17
         let bug = parse(TEXT, Path::new("07.diff")).expect("it is well");
         assert_eq!((bug.number, &*bug.name), (7, "old ballot counted"));
         assert_eq!(bug.caught_by, ["agreement", "history: lost"]);
-        assert_eq!((bug.seeds, bug.not_yet), (vec![3, 17], None));
+        assert_eq!(bug.seeds, [3, 17]);
+        assert_eq!((bug.plan, bug.not_yet), (None, None));
         let first = Hunk {
             source: "crates/a/src/one.rs".into(),
             is: "stays\ngoes\n\nstays\n".into(),
@@ -235,6 +251,55 @@ seeds: 3, 17
         assert_eq!(bug.hunks[0], first);
         assert_eq!(bug.hunks[1].is, "x\n");
         assert_eq!(bug.hunks[2].source, "crates/a/src/two.rs");
+    }
+
+    #[test]
+    fn a_plan_is_read_where_one_is_named() {
+        let with = |plan: &str| {
+            let text = TEXT.replace(
+                "\n\n---",
+                &format!("\n{plan}\nnot yet: it takes more\n\n---"),
+            );
+            parse(&text, Path::new("07.diff"))
+        };
+        let bug = with("plan: damage-is-evidence").expect("it is well");
+        assert_eq!(bug.plan.as_deref(), Some("damage-is-evidence"));
+        assert_eq!(bug.not_yet.as_deref(), Some("it takes more"));
+        for wrong in [
+            "plan:",
+            "plan: ../seeds",
+            "plan: one.json",
+            "plan: one, two",
+        ] {
+            let said = with(wrong).expect_err(wrong);
+            assert!(said.contains("is not the name of a plan"), "{said}");
+        }
+        // What stands in the change itself is no line of the head.
+        let inside = TEXT.replace(" stays\n-goes", "+plan: x\n stays\n-goes");
+        let bug = parse(&inside, Path::new("07.diff")).expect("it is well");
+        assert_eq!(bug.plan, None);
+    }
+
+    #[test]
+    fn what_is_recorded_replaces_seeds_and_keeps_the_plan() {
+        let file = std::env::temp_dir().join(format!("paxlog-bug-{}.diff", std::process::id()));
+        let lines = "seeds: 3, 17\nplan: damage-is-evidence\nnot yet: it takes more";
+        let text = TEXT.replace("seeds: 3, 17", lines);
+        let recorded = |seeds: &[u64]| {
+            fs::write(&file, &text).expect("a file of ours");
+            let bug = parse(&text, &file).expect("it is well");
+            record(&bug, seeds, &["agreement"]).expect("written");
+            let written = fs::read_to_string(&file).expect("it is there");
+            parse(&written, &file).expect("it is well")
+        };
+        let (two, three) = (recorded(&[5, 6]), recorded(&[5, 6, 7]));
+        fs::remove_file(&file).expect("it is there");
+        assert_eq!((two.seeds, three.seeds), (vec![5, 6], vec![5, 6, 7]));
+        assert_eq!(two.plan.as_deref(), Some("damage-is-evidence"));
+        assert_eq!(two.plan, three.plan);
+        assert!(two.not_yet.is_some() && three.not_yet.is_none());
+        assert_eq!(three.caught_by, ["agreement"]);
+        assert_eq!(three.hunks, parse(TEXT, &file).expect("it is well").hunks);
     }
 
     #[test]

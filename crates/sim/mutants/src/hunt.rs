@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::bug::SEEDS;
+use crate::course::Course;
 
 /// A run takes a second or so; one that takes this long does not end.
 const RUN_MAX: Duration = Duration::from_secs(300);
@@ -20,8 +21,8 @@ pub struct Played {
     pub trace: Vec<String>,
 }
 
-/// Plays one run: the bug that is awake (0: none), the seed, whether to keep a trace.
-pub type Play = fn(u32, u64, bool) -> Played;
+/// Plays one run: the bug that is awake (0: none), what is run, whether to keep a trace.
+pub type Play = fn(u32, &Course, bool) -> Played;
 
 /// A seed that caught a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,14 +107,15 @@ pub fn hunt(
                 bug.tried.insert(seed, None);
                 (at, bug.number, seed)
             };
+            let course = Course::Seed(seed);
             let mut caught =
                 watch
-                    .play(play, number, seed)
+                    .play(play, number, &course)
                     .map(|(rule, what)| Catch { seed, rule, what });
             let mut fails_anyway = false;
             if caught.is_some() {
                 let known = lock(&shared).clean.get(&seed).copied();
-                let clean = known.unwrap_or_else(|| watch.play(play, 0, seed).is_none());
+                let clean = known.unwrap_or_else(|| watch.play(play, 0, &course).is_none());
                 lock(&shared).clean.insert(seed, clean);
                 if !clean {
                     caught = None;
@@ -138,8 +140,8 @@ pub fn hunt(
     hunted.collect()
 }
 
-/// Plays each of these (bug, seed); the failures in the same order.
-pub fn play_all(play: Play, runs: &[(u32, u64)], jobs: usize) -> Vec<Option<(String, String)>> {
+/// Plays each of these; the failures in the same order.
+pub fn play_all(play: Play, runs: &[(u32, Course)], jobs: usize) -> Vec<Option<(String, String)>> {
     let next = Mutex::new(0);
     let results = Mutex::new(vec![None; runs.len()]);
     let watch = Watch::new();
@@ -150,10 +152,10 @@ pub fn play_all(play: Play, runs: &[(u32, u64)], jobs: usize) -> Vec<Option<(Str
                 *next += 1;
                 *next - 1
             };
-            let Some(&(bug, seed)) = runs.get(at) else {
+            let Some((bug, course)) = runs.get(at) else {
                 return;
             };
-            let failure = watch.play(play, bug, seed);
+            let failure = watch.play(play, *bug, course);
             lock(&results)[at] = failure;
         }
     });
@@ -162,7 +164,7 @@ pub fn play_all(play: Play, runs: &[(u32, u64)], jobs: usize) -> Vec<Option<(Str
 
 /// Sees to it that runs end: a thread can't be stopped, so one that hangs ends the process.
 struct Watch {
-    running: Mutex<BTreeMap<(u32, u64), Instant>>,
+    running: Mutex<BTreeMap<(u32, Course), Instant>>,
     over: Mutex<bool>,
     ended: Condvar,
 }
@@ -198,18 +200,18 @@ impl Watch {
     }
 
     fn look(&self) {
-        for ((bug, seed), since) in &*lock(&self.running) {
+        for ((bug, course), since) in &*lock(&self.running) {
             if since.elapsed() > RUN_MAX {
-                eprintln!("bug {bug}, seed {seed}: the run has not ended after {RUN_MAX:?}");
+                eprintln!("bug {bug}, {course}: the run has not ended after {RUN_MAX:?}");
                 exit(1);
             }
         }
     }
 
-    fn play(&self, play: Play, bug: u32, seed: u64) -> Option<(String, String)> {
-        lock(&self.running).insert((bug, seed), Instant::now());
-        let played = play(bug, seed, false);
-        lock(&self.running).remove(&(bug, seed));
+    fn play(&self, play: Play, bug: u32, course: &Course) -> Option<(String, String)> {
+        lock(&self.running).insert((bug, course.clone()), Instant::now());
+        let played = play(bug, course, false);
+        lock(&self.running).remove(&(bug, course.clone()));
         played.failure
     }
 }
@@ -224,7 +226,10 @@ mod tests {
     use super::*;
 
     /// Bug `n` is caught by every n-th seed; seed 4 fails anyway.
-    fn play(bug: u32, seed: u64, _: bool) -> Played {
+    fn play(bug: u32, course: &Course, _: bool) -> Played {
+        let &Course::Seed(seed) = course else {
+            panic!("only seeds are hunted");
+        };
         let caught = seed == 4 || (bug > 0 && seed.is_multiple_of(u64::from(bug)));
         Played {
             failure: caught.then(|| ("rule".into(), format!("{bug} {seed}"))),
@@ -248,7 +253,8 @@ mod tests {
 
     #[test]
     fn failures_come_in_the_order_of_their_runs() {
-        let failures = play_all(play, &[(3, 1), (3, 3), (0, 2), (2, 2)], 2);
+        let runs = [(3, 1), (3, 3), (0, 2), (2, 2)].map(|(bug, seed)| (bug, Course::Seed(seed)));
+        let failures = play_all(play, &runs, 2);
         let failed: Vec<bool> = failures.iter().map(Option::is_some).collect();
         assert_eq!(failed, [false, true, false, true]);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use mutants::args::{self, Command as Wanted};
-use mutants::{bug, plant};
+use mutants::{bug, plant, readme};
 
 fn main() -> ExitCode {
     match run() {
@@ -32,6 +32,10 @@ fn run() -> Result<ExitCode, String> {
     };
     let tree: PathBuf = target.join("mutants");
     let bugs = bug::read_all(&home.join("bugs"))?;
+    if args.command == Wanted::Readme {
+        readme::write(&home.join("README.md"), &bugs)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     plant::plant(root, home, &tree, &bugs)?;
     if args.command == Wanted::Plant {
         println!("{}", tree.display());

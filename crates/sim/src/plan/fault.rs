@@ -1,8 +1,14 @@
-//! Faults as data: what goes wrong, where, when and for how long. All times are nanoseconds.
+//! Faults as data: what goes wrong, where, when and for how long. All times are nanoseconds, and none is longer than
+//! [`TIME_MAX`]; nothing is counted beyond [`COUNT_MAX`].
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::MS;
+use crate::plan::{FOREVER, MS};
+
+/// The longest that anything in a plan lasts, and the latest that it begins: an hour, beyond the end of any run.
+pub const TIME_MAX: u64 = FOREVER;
+/// The most that anything in a fault is counted (syncs, writes, effects, segments, cuts): more than a run does.
+pub const COUNT_MAX: u64 = 1_000_000;
 
 /// Something that goes wrong at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,6 +314,63 @@ impl What {
             | What::Wipe { replica, .. }
             | What::WipeWithList { replica, .. } => Some(*replica),
             _ => None,
+        }
+    }
+
+    /// Its times, with the names of their fields; how far a clock is set, forwards or backwards, is one.
+    pub(crate) fn times(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            What::Cut { lasts, .. }
+            | What::Clog { lasts, .. }
+            | What::Pause { lasts, .. }
+            | What::SyncStall { lasts, .. }
+            | What::DiskFull { lasts, .. } => vec![("lasts", *lasts)],
+            What::Flap { half, .. } => vec![("half", *half)],
+            What::Slow { extra, lasts, .. } => vec![("extra", *extra), ("lasts", *lasts)],
+            What::Crash { down, .. }
+            | What::SyncFail { down, .. }
+            | What::Wipe { down, .. }
+            | What::WipeWithList { down, .. }
+            | What::HandOver { down, .. } => vec![("down", *down)],
+            What::CrashAll { down, .. } => down.iter().map(|down| ("down", *down)).collect(),
+            What::Rolling { gap, down, .. } => vec![("gap", *gap), ("down", *down)],
+            What::ClockStep { by, .. } => vec![("by", by.unsigned_abs())],
+            What::BreakLink { .. }
+            | What::AtRest { .. }
+            | What::ClientReset { .. }
+            | What::ClientDies { .. } => Vec::new(),
+        }
+    }
+
+    /// What it counts, with the name; `pick` counts nothing, and may be any number.
+    pub(crate) fn count(&self) -> Option<(&'static str, u64)> {
+        match self {
+            What::Flap { times, .. } => Some(("times", u64::from(*times))),
+            What::SyncFail { nth, .. } => Some(("nth", *nth)),
+            What::DiskFull { segments, .. } => Some(("segments", *segments)),
+            What::Crash { when, .. } => match when {
+                Moment::Now => None,
+                Moment::Syncing(n) => Some(("syncing", *n)),
+                Moment::Writing(n) => Some(("writing", *n)),
+                Moment::Effects(n) => Some(("effects", *n)),
+                Moment::Upkeep(n) => Some(("upkeep", *n)),
+                Moment::DiskCalls(n) => Some(("disk_calls", *n)),
+            },
+            What::Cut { .. }
+            | What::Clog { .. }
+            | What::Slow { .. }
+            | What::BreakLink { .. }
+            | What::CrashAll { .. }
+            | What::Rolling { .. }
+            | What::Pause { .. }
+            | What::SyncStall { .. }
+            | What::AtRest { .. }
+            | What::Wipe { .. }
+            | What::WipeWithList { .. }
+            | What::ClockStep { .. }
+            | What::ClientReset { .. }
+            | What::ClientDies { .. }
+            | What::HandOver { .. } => None,
         }
     }
 

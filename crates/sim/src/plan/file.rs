@@ -1,6 +1,6 @@
 //! Plans as files: JSON, and what must hold of them.
 
-use crate::plan::{Ending, Plan, SECOND};
+use crate::plan::{COUNT_MAX, Ending, Plan, SECOND, TIME_MAX};
 
 /// Why a file is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +65,8 @@ impl Plan {
         ] {
             within(name, time, 0, SECOND)?;
         }
-        within("append_mean", self.append_mean, 1_000, 3_600 * SECOND)?;
-        within("deadline", self.deadline, 1_000, 3_600 * SECOND)?;
+        within("append_mean", self.append_mean, 1_000, TIME_MAX)?;
+        within("deadline", self.deadline, 1_000, TIME_MAX)?;
         within("drift_ppm", self.drift_ppm, 0, 500_000)?;
         within("segment_bytes", self.segment_bytes, 64 << 10, 64 << 20)?;
         if !self.segment_bytes.is_multiple_of(4096) {
@@ -84,7 +84,7 @@ impl Plan {
         within("watchers", self.watchers, 0, 100)?;
         within("payload_max", self.payload_max, 1, 2_000)?;
         within("window", self.window, 1, 10_000)?;
-        within("faults_until", self.faults_until, 0, 3_600 * SECOND)?;
+        within("faults_until", self.faults_until, 0, TIME_MAX)?;
         self.named("victims", &self.victims)?;
         let minority = usize::from(self.replicas - 1) / 2;
         if self.atlas && self.victims.len() > minority {
@@ -96,6 +96,13 @@ impl Plan {
         }
         for (i, fault) in self.faults.iter().enumerate() {
             let name = format!("fault {i} ({})", fault.what);
+            within(&format!("{name}: at"), fault.at, 0, TIME_MAX)?;
+            for (field, time) in fault.what.times() {
+                within(&format!("{name}: {field}"), time, 0, TIME_MAX)?;
+            }
+            if let Some((field, count)) = fault.what.count() {
+                within(&format!("{name}: {field}"), count, 0, COUNT_MAX)?;
+            }
             let (replicas, client) = fault.what.names();
             self.named(&name, &replicas)?;
             if client.is_some_and(|client| client >= self.clients) {
@@ -208,10 +215,99 @@ mod tests {
             "1 times for 3",
         );
         refused(&fault(r#"{"explode": {}}"#), "explode");
+        refused(
+            &|p| {
+                p["faults"] = serde_json::json!([{"at": TIME_MAX + 1, "what": {"client_dies": {"client": 0}}}])
+            },
+            "fault 0 (client dies c0): at is 3600000000001",
+        );
         let core = serde_json::json!({"core": {"hub": 1, "others": [], "also_cut": []}});
         refused(&move |p| p["ending"] = core.clone(), "no majority");
         let away = serde_json::json!({"last_majority": {"away": [1, 2]}});
         refused(&move |p| p["ending"] = away.clone(), "can spare");
         assert!(Plan::from_json("{").is_err());
+    }
+
+    /// Each time and count of each fault, at its bound and beyond.
+    #[test]
+    fn what_faults_last_and_count_is_bounded() {
+        let read = |what: &str, number: &str| {
+            let what = what.replace("N", number);
+            let mut plan = serde_json::to_value(Plan::quiet(1, 3)).unwrap();
+            let what: serde_json::Value = serde_json::from_str(&what).unwrap();
+            plan["victims"] = vec![1].into();
+            plan["faults"] = serde_json::json!([{"at": 1, "what": what}]);
+            Plan::from_json(&plan.to_string()).map_err(|error| error.to_string())
+        };
+        let bounded = |max: u64, fault: &str, field: &str, what: &str| {
+            assert!(read(what, &max.to_string()).is_ok(), "{what}");
+            let error = read(what, &(max + 1).to_string()).expect_err(what);
+            let (name, bound) = (format!("fault 0 ({fault}"), format!("from 0 to {max}"));
+            let value = format!("{field} is {}", max + 1);
+            for part in [&name, &value, &bound] {
+                assert!(error.contains(part.as_str()), "{error} has no {part}");
+            }
+        };
+        let time = |fault: &str, field: &str, what: &str| bounded(TIME_MAX, fault, field, what);
+        let count = |fault: &str, field: &str, what: &str| bounded(COUNT_MAX, fault, field, what);
+        let cut = r#"{"cut": {"shape": "halves", "directions": [[1, 2]], "lasts": N}}"#;
+        time("halves", "lasts", cut);
+        let flap = r#"{"flap": {"directions": [[1, 2]], "half": N, "times": 1}}"#;
+        time("flapping", "half", flap);
+        let flap = r#"{"flap": {"directions": [[1, 2]], "half": 1, "times": N}}"#;
+        count("flapping", "times", flap);
+        let clog = r#"{"clog": {"from": 1, "to": null, "over": null, "lasts": N}}"#;
+        time("clog", "lasts", clog);
+        let slow = r#"{"slow": {"from": 1, "extra": N, "lasts": 1}}"#;
+        time("slow link", "extra", slow);
+        let slow = r#"{"slow": {"from": 1, "extra": 1, "lasts": N}}"#;
+        time("slow link", "lasts", slow);
+        let crash = r#"{"crash": {"replica": 1, "power": true, "when": "now", "down": N}}"#;
+        time("crash", "down", crash);
+        for (moment, fault) in [
+            ("syncing", "crash in a sync"),
+            ("writing", "crash in a write"),
+            ("effects", "crash between effects"),
+            ("upkeep", "crash after upkeep"),
+            ("disk_calls", "crash in a change of the disk"),
+        ] {
+            let crash =
+                r#"{"crash": {"replica": 1, "power": true, "when": {"MOMENT": N}, "down": 1}}"#;
+            count(fault, moment, &crash.replace("MOMENT", moment));
+        }
+        let all = r#"{"crash_all": {"power": true, "down": [1, 1, N]}}"#;
+        time("all crash", "down", all);
+        let rolling = r#"{"rolling": {"power": true, "gap": N, "down": 1}}"#;
+        time("rolling restart", "gap", rolling);
+        let rolling = r#"{"rolling": {"power": true, "gap": 1, "down": N}}"#;
+        time("rolling restart", "down", rolling);
+        let pause = r#"{"pause": {"replica": 1, "lasts": N}}"#;
+        time("pause", "lasts", pause);
+        let stall = r#"{"sync_stall": {"replica": 1, "lasts": N}}"#;
+        time("stalled sync", "lasts", stall);
+        let fail = r#"{"sync_fail": {"replica": 1, "nth": N, "down": 1}}"#;
+        count("failed sync", "nth", fail);
+        let fail = r#"{"sync_fail": {"replica": 1, "nth": 1, "down": N}}"#;
+        time("failed sync", "down", fail);
+        let full = r#"{"disk_full": {"replica": 1, "segments": N, "lasts": 1}}"#;
+        count("full disk", "segments", full);
+        let full = r#"{"disk_full": {"replica": 1, "segments": 1, "lasts": N}}"#;
+        time("full disk", "lasts", full);
+        time(
+            "lost disk",
+            "down",
+            r#"{"wipe": {"replica": 1, "down": N}}"#,
+        );
+        let listed = r#"{"wipe_with_list": {"replica": 1, "down": N}}"#;
+        time("lost disk with a list", "down", listed);
+        let handed = r#"{"hand_over": {"replica": 1, "down": N}}"#;
+        time("hand-over", "down", handed);
+        let step = r#"{"clock_step": {"replica": 1, "by": N}}"#;
+        time("clock step", "by", step);
+        time("clock step", "by", &step.replace("N", "-N"));
+        // A choice among places is no count.
+        let rot = r#"{"at_rest": {"replica": 1, "file": "idx", "damage": "flip", "pick": N}}"#;
+        assert!(read(rot, &u64::MAX.to_string()).is_ok());
+        assert!(read(&step.replace("N", "-N"), "9223372036854775808").is_err());
     }
 }

@@ -11,7 +11,7 @@ mod file;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use draw::pairs;
-pub use fault::{Damage, Fault, FileSort, Moment, Over, Shape, What};
+pub use fault::{COUNT_MAX, Damage, Fault, FileSort, Moment, Over, Shape, TIME_MAX, What};
 pub use file::PlanError;
 
 /// Nanoseconds in a microsecond.
