@@ -66,6 +66,17 @@ const PLANS: &[Kept] = &[
         ]
     ),
     kept!(
+        "flipped-prefix-below-the-checkpoint",
+        "a flipped bit in a chosen prefix, read without its checksum, was believed: a replica applied its own unchosen \
+         slots",
+        ["opened with damage"]
+    ),
+    kept!(
+        "held-in-a-hole",
+        "a frame in a hole was called held because an .idx file named it",
+        ["opened with damage", "idx file written"]
+    ),
+    kept!(
         "holders-that-give-nothing",
         "a new leader waited for a value that its only holder had promised and could not send (bug 46)",
         ["did without those who gave no values"]
@@ -80,6 +91,11 @@ const PLANS: &[Kept] = &[
         "state-beyond-the-end",
         "the chosen prefix of a STATE beyond the end of the log was believed: states differed",
         ["power cut", "took over a value"]
+    ),
+    kept!(
+        "stuck-while-a-follower-catches-up",
+        "a leader whose accepts were stuck led on while a follower fetched old values from another one",
+        ["a leader whose accepts were stuck handed over"]
     ),
     kept!(
         "two-that-are-stuck",
