@@ -21,7 +21,7 @@ pub(crate) enum BenchCommand {
     Append(append::AppendArgs),
     /// Appends and tails at once: latency from append to ear.
     Tail(tail::TailArgs),
-    /// What nobody can beat here: bare syncs, a bare QUIC round trip, the least append time.
+    /// What nobody can beat here: bare syncs and QUIC, the least append time, the most bytes a second.
     Floor(floor::FloorArgs),
 }
 
