@@ -101,7 +101,7 @@ pub enum Scenario {
 pub enum Work {
     /// Appends, as many in flight all the time.
     Appends {
-        /// Clients, each with a connection and a log of its own.
+        /// Clients, each with connections of its own; all append to one log.
         clients: usize,
         /// Appends in flight, over all clients.
         inflight: usize,

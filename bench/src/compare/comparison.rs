@@ -176,21 +176,19 @@ impl<'a> Comparison<'a> {
     }
 
     fn versions(&self) -> Value {
-        let ours = (System::Paxlog.name(), json!(env!("CARGO_PKG_VERSION")));
-        let peers = self.systems.iter().filter_map(|(system, path)| {
-            let path = path.as_ref()?;
+        let mut all = serde_json::Map::new();
+        all.insert("paxlog".into(), json!(env!("CARGO_PKG_VERSION")));
+        for path in self.systems.iter().filter_map(|(_, path)| path.as_ref()) {
             let mut command = std::process::Command::new(path);
-            let ended = process::run(command.arg("--version"), Duration::from_secs(10)).ok()?;
-            let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-            let line = said.lines().next()?.trim();
-            let version = line.rsplit([' ', ':']).next().unwrap_or(line);
-            Some((system.name(), json!(version)))
-        });
-        std::iter::once(ours)
-            .chain(peers)
-            .map(|(name, version)| (name.to_owned(), version))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
+            let ended = process::run(command.arg("--version"), Duration::from_secs(10));
+            let said = ended.map_or(Vec::new(), |ended| ended.stdout);
+            let said = String::from_utf8_lossy(&said);
+            // "etcd Version: 3.4.23" and more lines; "nats-server: v2.15.1".
+            let version = said.lines().next().and_then(|line| line.rsplit(' ').next());
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            all.insert(name.into_owned(), json!(version));
+        }
+        all.into()
     }
 
     fn floor(&self) -> Result<Value> {

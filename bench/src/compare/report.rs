@@ -73,6 +73,11 @@ fn head(all: &Value) -> Vec<String> {
             us(&floor["least_append_p50_us"]),
         ));
     }
+    lines.push(
+        "best peer x: how many times better than the best durable peer, by the first figure of a row; \
+         floor: times the least latency, or the share of the most bytes a second"
+            .to_owned(),
+    );
     lines.push(format!(
         "versions: {}",
         all["versions"]
@@ -104,7 +109,7 @@ fn spread(row: &Value, key: &str) -> String {
 
 fn ratio(row: &Value) -> String {
     match row["times_best_durable_peer"].as_f64() {
-        Some(ratio) => format!("{ratio:.2} x"),
+        Some(ratio) => format!("{ratio:.2}"),
         None => "–".into(),
     }
 }
@@ -120,7 +125,7 @@ fn of_floor(row: &Value) -> String {
 
 fn appends(rows: &[&Value], lines: &mut Vec<String>) {
     lines.push(format!(
-        "  {:<38}{:>10}{:>18}{:>9}{:>9}{:>9}{:>8}{:>9}{:>8}{:>8}{:>10}{:>8}",
+        "  {:<38}{:>10}{:>18}{:>9}{:>9}{:>9}{:>8}{:>9}{:>8}{:>8}{:>12}{:>8}",
         "",
         "records/s",
         "(spread)",
@@ -131,13 +136,13 @@ fn appends(rows: &[&Value], lines: &mut Vec<String>) {
         "CPU s/GB",
         "RSS MB",
         "anon MB",
-        "best peer",
+        "best peer x",
         "floor"
     ));
     for row in rows {
         let median = &row["median"];
         lines.push(format!(
-            "  {:<38}{:>10}{:>18}{:>9}{:>9}{:>9}{:>8}{:>9}{:>8}{:>8}{:>10}{:>8}",
+            "  {:<38}{:>10}{:>18}{:>9}{:>9}{:>9}{:>8}{:>9}{:>8}{:>8}{:>12}{:>8}",
             label(row),
             rate(&median["ops_per_s"]),
             spread(row, "ops_per_s"),
@@ -156,7 +161,7 @@ fn appends(rows: &[&Value], lines: &mut Vec<String>) {
 
 fn backlog(rows: &[&Value], lines: &mut Vec<String>) {
     lines.push(format!(
-        "  {:<38}{:>10}{:>18}{:>12}{:>9}{:>8}{:>8}{:>12}{:>10}",
+        "  {:<38}{:>10}{:>18}{:>12}{:>9}{:>8}{:>8}{:>12}{:>12}",
         "",
         "MB/s",
         "(spread)",
@@ -165,12 +170,12 @@ fn backlog(rows: &[&Value], lines: &mut Vec<String>) {
         "RSS MB",
         "anon MB",
         "backlog MB",
-        "best peer"
+        "best peer x"
     ));
     for row in rows {
         let median = &row["median"];
         lines.push(format!(
-            "  {:<38}{:>10}{:>18}{:>12}{:>9}{:>8}{:>8}{:>12}{:>10}",
+            "  {:<38}{:>10}{:>18}{:>12}{:>9}{:>8}{:>8}{:>12}{:>12}",
             label(row),
             tenths(&median["mb_per_s"]),
             spread(row, "mb_per_s"),
@@ -186,7 +191,7 @@ fn backlog(rows: &[&Value], lines: &mut Vec<String>) {
 
 fn live(rows: &[&Value], lines: &mut Vec<String>) {
     lines.push(format!(
-        "  {:<38}{:>10}{:>12}{:>9}{:>9}{:>9}{:>12}{:>12}{:>9}{:>10}  appends slower by the stuck one",
+        "  {:<38}{:>10}{:>12}{:>9}{:>9}{:>9}{:>12}{:>12}{:>9}{:>12}  appends slower by the stuck one",
         "",
         "appends/s",
         "heard/s",
@@ -196,7 +201,7 @@ fn live(rows: &[&Value], lines: &mut Vec<String>) {
         "append p50",
         "append p99",
         "CPU s/GB",
-        "best peer"
+        "best peer x"
     ));
     for row in rows {
         let median = &row["median"];
@@ -208,7 +213,7 @@ fn live(rows: &[&Value], lines: &mut Vec<String>) {
             None => String::new(),
         };
         lines.push(format!(
-            "  {:<38}{:>10}{:>12}{:>9}{:>9}{:>9}{:>12}{:>12}{:>9}{:>10}{slower}",
+            "  {:<38}{:>10}{:>12}{:>9}{:>9}{:>9}{:>12}{:>12}{:>9}{:>12}{slower}",
             label(row),
             rate(&median["appended_per_s"]),
             rate(&median["ops_per_s"]),
@@ -225,16 +230,16 @@ fn live(rows: &[&Value], lines: &mut Vec<String>) {
 
 fn failover(rows: &[&Value], lines: &mut Vec<String>) {
     lines.push(format!(
-        "  {:<38}{:>10}{:>18}{:>14}{:>8}{:>10}",
-        "", "median", "(spread)", "without kill", "kills", "best peer"
+        "  {:<38}{:>10}{:>18}{:>14}{:>8}{:>12}",
+        "", "median", "(spread)", "without kill", "kills", "best peer x"
     ));
     for row in rows {
         let ms = |key: &str| format!("{} ms", rate(&row[key]["gap_ms"]));
         lines.push(format!(
-            "  {:<38}{:>10}{:>18}{:>14}{:>8}{:>10}",
+            "  {:<38}{:>10}{:>18}{:>14}{:>8}{:>12}",
             label(row),
             ms("median"),
-            format!("{} ms", spread(row, "gap_ms")),
+            spread(row, "gap_ms"),
             format!("{} ms", rate(&row["median"]["before_ms"])),
             text(&row["kills"]),
             ratio(row),
@@ -272,7 +277,7 @@ mod tests {
             "123,456",
             "120,000..130,000",
             "900 µs",
-            "4.50 x",
+            "4.50",
             "50 %",
             "left out: etcd: there is no etcd",
         ] {

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn only_one_nats_syncs_always() {
         let dir = tempfile::tempdir().unwrap();
-        let mut text = |system| {
+        let text = |system| {
             peer(system, dir.path()).nats(1).unwrap();
             std::fs::read_to_string(dir.path().join("m2.conf")).unwrap()
         };

@@ -241,7 +241,7 @@ impl Driver for Client {
         }
         Ok(Appends {
             channels,
-            prefix: log.to_owned(),
+            prefix: format!("{log}/{}", packing.client),
             records: packing.records,
             given: 0,
             pending: Pending::new(),
@@ -368,10 +368,10 @@ mod tests {
 
     #[test]
     fn keys_are_in_the_order_of_their_numbers_and_within_their_log() {
-        let (first, end) = keys("bench-1");
-        assert!(first < key("bench-1", 0));
-        assert!(key("bench-1", 9) < key("bench-1", 10));
-        assert!(key("bench-1", u64::from(u32::MAX)) < end);
-        assert!(end < key("bench-10", 0) || key("bench-10", 0) < first);
+        let (first, end) = keys("bench");
+        assert!(first < key("bench/0", 0));
+        assert!(key("bench/0", 9) < key("bench/0", 10));
+        assert!(key("bench/9", u64::from(u32::MAX)) < end);
+        assert!(end < key("bench1/0", 0) || key("bench1/0", 0) < first);
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Packing {
     pub(super) flight: usize,
     /// Bytes of a record.
     pub(super) payload: usize,
+    /// The client's number, where records of several clients must be told apart.
+    pub(super) client: usize,
 }
 
 /// How far a reader reads.
@@ -43,7 +45,7 @@ pub(super) trait Driver: Sized + Send + 'static {
 
     fn connect(target: &Target) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Opens a log to append to, and makes it.
+    /// Opens a log to append to, and makes it if nobody has.
     fn appends(
         &self,
         log: &str,

@@ -40,6 +40,7 @@ pub(in crate::compare) struct Client {
 pub(in crate::compare) struct Appends {
     context: Context,
     subject: String,
+    client: usize,
     records: usize,
     batches: u64,
     pending: Pending,
@@ -132,6 +133,7 @@ impl Driver for Client {
         Ok(Appends {
             context: self.dial(&leader).await?,
             subject: log.to_owned(),
+            client: packing.client,
             records: packing.records,
             batches: 0,
             pending: Pending::new(),
@@ -176,7 +178,7 @@ impl Appends {
     /// last one says that it is all, and is acknowledged for all.
     async fn give_batch(&mut self, tag: u64, payload: &Bytes) -> Result<()> {
         self.batches += 1;
-        let id = format!("{}-{}", self.subject, self.batches);
+        let id = format!("{}-{}", self.client, self.batches);
         let client = self.context.client();
         for place in 1..self.records {
             let headers = headers(&id, place);

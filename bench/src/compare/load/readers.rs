@@ -20,6 +20,7 @@ const FILL: Packing = Packing {
     coalesce: false,
     flight: 4,
     payload: 0,
+    client: 0,
 };
 /// Threads that the readers at the live end share.
 const READER_THREADS: usize = 2;
@@ -209,6 +210,7 @@ async fn produce<D: Driver>(
         coalesce: true,
         flight: LIVE_FLIGHT,
         payload,
+        client: 0,
     };
     let driver = D::connect(target).await.context("connecting")?;
     let mut appends = driver.appends(LOG, packing).await.context("opening")?;
