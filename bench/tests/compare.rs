@@ -39,7 +39,13 @@ fn what_cannot_be_meant_is_refused_before_anything_is_started() {
 #[test]
 fn a_short_run_gives_figures_and_files() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let ended = bench()
+    let mut command = bench();
+    // What `cargo test --workspace` has built beside it; else it builds one, which takes minutes.
+    let program = Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name("paxlog");
+    if program.is_file() {
+        command.arg("--program").arg(program);
+    }
+    let ended = command
         .args([
             "compare", "--only", "paxlog", "--rounds", "1", "--secs", "1",
         ])

@@ -212,10 +212,7 @@ impl<'a> Comparison<'a> {
         order.rotate_left(first);
         for system in order {
             if let Some(why) = scenario.without(system) {
-                let one = json!({"system": system, "scenario": scenario.name(), "why": why});
-                if !self.left_out.contains(&one) {
-                    self.left_out.push(one);
-                }
+                self.leave_out(system, scenario, why);
                 continue;
             }
             let what = format!("{}, {}", scenario.name(), system.name());
@@ -228,17 +225,33 @@ impl<'a> Comparison<'a> {
                 secs: self.args.secs,
                 pids: servers.pids(),
             };
-            let mut value = self
-                .with_cluster(system, |servers| generate(&job(servers)))
-                .with_context(|| what)?;
-            value["load"] = json!(load);
+            let done = self.with_cluster(system, |servers| generate(&job(servers)));
             self.clusters += 1;
+            let mut value = match done {
+                Ok(value) => value,
+                // A peer that fails once must not cost all that was measured; that it failed is said.
+                Err(error) if system != System::Paxlog => {
+                    told(&format!("{what}: {error:#}"));
+                    let why = format!("it failed in round {round}: {error:#}");
+                    self.leave_out(system, scenario, &why);
+                    continue;
+                }
+                Err(error) => return Err(error.context(what)),
+            };
+            value["load"] = json!(load);
             self.rounds
                 .entry((scenario, system))
                 .or_default()
                 .push(value);
         }
         Ok(())
+    }
+
+    fn leave_out(&mut self, system: System, scenario: Scenario, why: &str) {
+        let one = json!({"system": system, "scenario": scenario.name(), "why": why});
+        if !self.left_out.contains(&one) {
+            self.left_out.push(one);
+        }
     }
 
     /// Does something with a cluster of its own, which is gone afterwards.
@@ -283,17 +296,24 @@ impl<'a> Comparison<'a> {
                     one.pause.as_millis()
                 ));
             };
-            let gaps = self
-                .with_cluster(system, |servers| match servers {
-                    Servers::Paxlog(cluster) => {
-                        let gaps = failover::measure(cluster, kills, each)?;
-                        cluster.stop_and_verify()?;
-                        Ok(gaps)
-                    }
-                    Servers::Peer(peer) => gap::measure(peer, kills, each),
-                })
-                .with_context(|| format!("failover, {}", system.name()))?;
+            let done = self.with_cluster(system, |servers| match servers {
+                Servers::Paxlog(cluster) => {
+                    let gaps = failover::measure(cluster, kills, each)?;
+                    cluster.stop_and_verify()?;
+                    Ok(gaps)
+                }
+                Servers::Peer(peer) => gap::measure(peer, kills, each),
+            });
             self.clusters += 1;
+            let gaps = match done {
+                Ok(gaps) => gaps,
+                Err(error) if system != System::Paxlog => {
+                    told(&format!("failover, {}: {error:#}", system.name()));
+                    self.leave_out(system, Scenario::Failover, &format!("it failed: {error:#}"));
+                    continue;
+                }
+                Err(error) => return Err(error.context("failover, paxlog")),
+            };
             let ms = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
             let rounds: Vec<Value> = gaps
                 .iter()

@@ -35,6 +35,23 @@ struct Axis {
     to: f64,
 }
 
+impl Axis {
+    /// Room for the legend, which stands at the lower right: so many times less and more.
+    fn with_room(self, less: f64, more: f64) -> Axis {
+        Axis {
+            from: self.from / less,
+            to: self.to * more,
+            ..self
+        }
+    }
+}
+
+/// What differs between plots.
+struct Look<'a> {
+    y_label: &'a dyn Fn(&f64) -> String,
+    point_size: u32,
+}
+
 /// Draws what there is into `dir`; gives the files.
 pub(super) fn write(all: &Value, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -135,22 +152,19 @@ fn gaps(all: &Value) -> Vec<Line> {
 fn cumulative(file: &Path, title: &str, unit: &'static str, lines: Vec<Line>) -> Result<bool> {
     let axis = Axis {
         words: unit,
-        ..spanned(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x))
+        ..spanned(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x)).with_room(1.0, 4.0)
     };
     let parts = Axis {
         words: "part at or below",
         from: 0.0,
         to: 1.0,
     };
-    draw(
-        file,
-        title,
-        lines,
-        &axis,
-        &parts,
-        parts.from..parts.to,
-        &|y| format!("{:.0} %", y * 100.0),
-    )
+    let look = Look {
+        y_label: &|y| format!("{:.0} %", y * 100.0),
+        point_size: 0,
+    };
+    let range = parts.from..parts.to;
+    draw(file, title, lines, &axis, &parts, range, look)
 }
 
 fn throughput(file: &Path, lines: Vec<Line>) -> Result<bool> {
@@ -160,11 +174,15 @@ fn throughput(file: &Path, lines: Vec<Line>) -> Result<bool> {
     };
     let y = Axis {
         words: "appends a second",
-        ..spanned(lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y))
+        ..spanned(lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y)).with_room(4.0, 1.0)
     };
     let range = (y.from..y.to).log_scale();
     let title = "Throughput: appends of 1 KiB, each acknowledged on its own";
-    draw(file, title, lines, &x, &y, range, &thousands)
+    let look = Look {
+        y_label: &thousands,
+        point_size: 3,
+    };
+    draw(file, title, lines, &x, &y, range, look)
 }
 
 /// Some room around all values, for a logarithmic axis.
@@ -195,7 +213,7 @@ fn draw<Y>(
     x: &Axis,
     y: &Axis,
     y_range: Y,
-    y_label: &dyn Fn(&f64) -> String,
+    look: Look<'_>,
 ) -> Result<bool>
 where
     Y: plotters::coord::ranged1d::AsRangedCoord<Value = f64>,
@@ -225,17 +243,17 @@ where
             .x_desc(x.words)
             .y_desc(y.words)
             .x_label_formatter(&thousands)
-            .y_label_formatter(&y_label)
+            .y_label_formatter(&look.y_label)
+            .max_light_lines(0)
             .label_style((FONT, 13))
             .axis_desc_style((FONT, 14))
-            .light_line_style(BLACK.mix(0.05))
             .bold_line_style(BLACK.mix(0.12))
             .draw()
             .map_err(|error| fail(&error))?;
         for line in lines {
             let style = COLOURS[line.colour % COLOURS.len()].stroke_width(2);
             chart
-                .draw_series(LineSeries::new(line.points, style).point_size(2))
+                .draw_series(LineSeries::new(line.points, style).point_size(look.point_size))
                 .map_err(|error| fail(&error))?
                 .label(line.label)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
