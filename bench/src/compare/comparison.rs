@@ -76,7 +76,8 @@ pub fn run(
     };
     std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     for one in &comparison.left_out {
-        told(&format!("left out: {}: {}", one["system"], one["why"]));
+        let word = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        told(&format!("left out: {}: {}", word("system"), word("why")));
     }
     let before = machine::load();
     let machine = machine::describe(stage.path());
