@@ -11,7 +11,7 @@ use super::{Job, Window, report, window};
 use crate::compare::choice::Work;
 use crate::compare::drivers::{Appends, Driver, Packing};
 
-/// The one log that all clients append to: a stream each made NATS no faster, and cost it CPU time and memory.
+/// The one log that all clients append to. A stream each was not clearly faster for NATS, in few runs, and took more memory.
 const LOG: &str = "bench-appends";
 /// Threads that the clients share, each with a single-threaded runtime: the clients of a measurement then cost as little as
 /// they can, whoever they belong to.
