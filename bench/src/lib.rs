@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p bench` is the program. The soak builds on the same parts: [`Program`] (the `paxlog` binary),
 //! [`Cluster`] (three processes of it in a temporary directory), [`process`] (children that end with us), and the two
-//! measurements that a soak repeats, [`failover`] and [`memory`].
+//! measurements that a soak repeats, [`failover`] and [`memory`]. [`compare`] gives the same work to peers.
 
 pub mod cluster;
+pub mod compare;
 pub mod failover;
 mod flow;
 pub mod machine;

@@ -49,13 +49,45 @@ fn mount(dir: &Path, mounts: &str) -> Option<String> {
 /// # Errors
 /// If there is no such process.
 pub fn rss_anon(pid: u32) -> Result<u64> {
+    status_bytes(pid, "RssAnon:")
+}
+
+/// The most memory that a process has had resident since it began, mapped files included (VmHWM, proc(5)).
+///
+/// # Errors
+/// If there is no such process.
+pub fn rss_peak(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, key: &str) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
     let kb = text
         .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .find_map(|line| line.strip_prefix(key))
         .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    Ok(kb.with_context(|| format!("{path} does not say RssAnon"))? * 1024)
+    Ok(kb.with_context(|| format!("{path} does not say {key}"))? * 1024)
+}
+
+/// The CPU time that all threads of a process have used, user and system, in seconds; it is counted in steps of a
+/// hundredth, usually (utime and stime, proc(5)).
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu_secs(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+    let ticks = cpu_ticks(&text).with_context(|| format!("{path} has another form"))?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// Fields 14 and 15; the second one, in brackets, may hold anything, brackets and spaces too.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let (user, system) = (fields.next()?, fields.next()?);
+    Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
 }
 
 /// The bytes that the files of a directory take on disk.
@@ -76,11 +108,20 @@ mod tests {
     #[test]
     fn this_process_and_this_machine_can_be_measured() {
         assert!(rss_anon(std::process::id()).unwrap() > 0);
+        assert!(rss_peak(std::process::id()).unwrap() >= rss_anon(std::process::id()).unwrap());
+        assert!(cpu_secs(std::process::id()).unwrap() >= 0.0);
         assert!(load() >= 0.0);
         let dir = tempfile::tempdir().unwrap();
         assert!(describe(dir.path())["cpus"].as_u64().unwrap() > 0);
         std::fs::write(dir.path().join("a"), [1; 10_000]).unwrap();
         assert!(disk_bytes(dir.path()) >= 4096);
+    }
+
+    #[test]
+    fn a_name_cannot_confuse_the_accounting() {
+        let stat = "7 (a) 9 (b)) S 1 7 7 0 -1 4194560 1 0 0 0 25 17 0 0 20 0";
+        assert_eq!(cpu_ticks(stat), Some(42));
+        assert_eq!(cpu_ticks("7 (a"), None);
     }
 
     #[test]

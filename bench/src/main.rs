@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bench::compare::{self, CompareArgs};
 use bench::{Cluster, Program, Stage, failover, machine, memory, process, suite, table};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
   cargo run --release -p bench -- --rounds 5 --output json
   cargo run --release -p bench -- memory --bytes 1000000000
   cargo run --release -p bench -- failover --kills 10
+  cargo run --release -p bench -- compare                    beside etcd and NATS JetStream, about half an hour
 
 Starts three `paxlog serve` processes with default settings in a temporary directory, which is removed at the end.
 Figures are worth little on a machine that does something else: the load average stands beside them.")]
@@ -80,6 +82,14 @@ enum What {
         #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
         kills: u64,
     },
+    /// The same work against Paxlog, etcd and NATS JetStream, in turns, beside the floor.
+    Compare(CompareArgs),
+    /// One load generator of `compare`.
+    #[command(hide = true)]
+    Load {
+        /// What to do, as JSON.
+        job: String,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -111,11 +121,20 @@ fn main() -> ExitCode {
 
 /// Whether what was measured is as promised, where something is.
 fn run(cli: &Cli) -> Result<bool> {
+    if let Some(What::Load { job }) = &cli.what {
+        compare::load::run(job)?;
+        return Ok(true);
+    }
     process::end_on_signals()?;
     let stage = Stage::make(cli.dir.as_deref(), cli.keep)?;
+    if let Some(What::Compare(args)) = &cli.what {
+        let value = compare::run(args, cli.program.as_deref(), &stage, note)?;
+        cli.print(&value, &compare::table(&value));
+        return Ok(true);
+    }
     let program = Program::find(cli.program.as_deref())?;
     let mut cluster = Cluster::start(&program, &stage.sub("cluster")?)?;
-    let (value, text, good) = match cli.what {
+    let (value, text, good) = match &cli.what {
         None => {
             let plan = suite::Plan {
                 secs: cli.plan.secs,
@@ -132,11 +151,12 @@ fn run(cli: &Cli) -> Result<bool> {
             inflight,
             trim_bytes,
         }) => {
+            let (&bytes, &payload) = (bytes, payload);
             let plan = memory::Plan {
                 bytes,
                 payload,
-                inflight,
-                trim_bytes,
+                inflight: *inflight,
+                trim_bytes: *trim_bytes,
             };
             let load = machine::load();
             let mut progress = Progress::new();
@@ -151,7 +171,7 @@ fn run(cli: &Cli) -> Result<bool> {
         }
         Some(What::Failover { kills }) => {
             let load = machine::load();
-            let all = failover::measure(&mut cluster, kills as usize, |one| {
+            let all = failover::measure(&mut cluster, *kills as usize, |one| {
                 note(&format!(
                     "replica {} killed: a pause of {} ms ({} ms in the second before)",
                     one.replica,
@@ -170,13 +190,20 @@ fn run(cli: &Cli) -> Result<bool> {
             );
             (value, text, true)
         }
+        Some(What::Compare(_) | What::Load { .. }) => unreachable!("done above"),
     };
     cluster.stop_and_verify()?;
-    match cli.output {
-        Format::Text => println!("{text}"),
-        Format::Json => println!("{value}"),
-    }
+    cli.print(&value, &text);
     Ok(good)
+}
+
+impl Cli {
+    fn print(&self, value: &Value, text: &str) {
+        match self.output {
+            Format::Text => println!("{text}"),
+            Format::Json => println!("{value}"),
+        }
+    }
 }
 
 fn load_line(value: &Value) -> String {

@@ -48,6 +48,11 @@ impl Stage {
         self.dir.path()
     }
 
+    /// Whether it stays where it is at the end.
+    pub fn kept(&self) -> bool {
+        self.keep
+    }
+
     /// A directory in it, made.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Microseconds with the digits that matter.
-fn us(value: &Value) -> String {
+pub(crate) fn us(value: &Value) -> String {
     match value.as_f64() {
         None => "–".into(),
         Some(us) if us < 1e3 => format!("{us:.0} µs"),
@@ -13,7 +13,7 @@ fn us(value: &Value) -> String {
     }
 }
 
-fn rate(value: &Value) -> String {
+pub(crate) fn rate(value: &Value) -> String {
     let digits = format!("{:.0}", value.as_f64().unwrap_or(0.0));
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -25,13 +25,13 @@ fn rate(value: &Value) -> String {
     out
 }
 
-fn number(value: &Value) -> String {
+pub(crate) fn number(value: &Value) -> String {
     value
         .as_f64()
         .map_or("–".into(), |number| format!("{number:.2}"))
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "unknown".into(),
