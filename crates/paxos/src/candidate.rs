@@ -53,6 +53,12 @@ impl Paxos {
             .is_some_and(|at| now < at + patience * self.rivals)
     }
 
+    fn meet_rival(&mut self, now: Nanos) {
+        self.rivals = (self.rivals + 1).min(RIVALS_MAX);
+        self.rival_at = Some(now);
+        self.stand_at = None;
+    }
+
     /// Decides when to stand, if at all: the best placed at once, others later.
     pub(crate) fn consider_standing(&mut self, now: Nanos) {
         if !self.may_stand(now) {
@@ -162,9 +168,7 @@ impl Paxos {
         if ballot > promised {
             self.acceptor.promise(ballot, &mut self.out, fx);
             self.follow(fx);
-            self.rivals = (self.rivals + 1).min(RIVALS_MAX);
-            self.rival_at = Some(now);
-            self.stand_at = None;
+            self.meet_rival(now);
         }
         let report = self.acceptor.report(prepare.first);
         self.counters.promised_unknown += u64::from(!report.unknown.is_empty());
@@ -304,6 +308,8 @@ impl Paxos {
         };
         if refuse.ballot == mine && refuse.promised > mine {
             self.follow(fx);
+            // Whoever was promised may not be heard here, and is vouched for only a round later.
+            self.meet_rival(now);
             self.consider_standing(now);
         }
     }
