@@ -41,8 +41,6 @@ pub(crate) struct Replica {
     pub(crate) kept_down: bool,
     /// Its directory does not open any more.
     pub(crate) refused: bool,
-    /// It may be damaged or lost.
-    pub(crate) victim: bool,
     /// It has the list with which the group was formed.
     pub(crate) formed: bool,
     /// It was damaged.
@@ -170,7 +168,6 @@ impl Replica {
             out: false,
             kept_down: false,
             refused: false,
-            victim: false,
             formed: false,
             damaged: false,
             wiped: false,

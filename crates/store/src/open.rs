@@ -153,6 +153,7 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
             if info.kind != Kind::Data || info.group != group.0 || lost {
                 continue;
             }
+            // Below the hole only whether it is there is asked.
             let head = match segment.number >= hole {
                 true => wal.read_cold(info.lsn),
                 false => wal.read_head(info.lsn, ENTRY_HEADER_BYTES),

@@ -127,9 +127,7 @@ impl World {
         let replicas: Vec<Replica> = (1..=plan.replicas)
             .map(|id| {
                 let disk = SimDisk::new(stream(seed, "disk", u64::from(id)).next_u64());
-                let mut replica = Replica::new(seed, id, u128::from(ids.next_u64()) | 1, disk);
-                replica.victim = plan.victims.contains(&id);
-                replica
+                Replica::new(seed, id, u128::from(ids.next_u64()) | 1, disk)
             })
             .collect();
         let mut world = World {
