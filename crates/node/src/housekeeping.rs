@@ -25,10 +25,10 @@ const LOOK_NS: u64 = 250_000_000;
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
     annotating: Option<u32>,
-    /// The segment that is ready for its `.idx` file, and the position below
-    /// which the log must be durable first: a slot applied here may have its
-    /// newest frame beyond the segment, and only that one holds its value.
-    ready: Option<(u32, u64)>,
+    /// The next segment's `.idx` file, and the position below which the log must
+    /// be durable before it is written: the file vouches for every slot applied
+    /// when it was made, and those have frames beyond the segment, too.
+    made: Option<(u64, u32, Vec<u8>)>,
     /// A checkpoint is wanted: a segment was annotated since the last one.
     wanted: bool,
     /// Taken, and waiting until the log is durable below this position.
@@ -50,7 +50,7 @@ impl Housekeeping {
     pub(crate) fn new(older: Slot, damaged_from: Option<u32>) -> Housekeeping {
         Housekeeping {
             annotating: None,
-            ready: None,
+            made: None,
             wanted: false,
             taken: None,
             writing: false,
@@ -100,7 +100,7 @@ impl Node {
         let due = now.mono >= self.housekeeping.next_look;
         let moved = self.housekeeping.wanted
             || self.housekeeping.taken.is_some()
-            || self.housekeeping.ready.is_some();
+            || self.housekeeping.made.is_some();
         if (!due && !moved) || now.mono < self.housekeeping.not_before {
             return;
         }
@@ -124,38 +124,36 @@ impl Node {
         if self.housekeeping.annotating.is_some() {
             return;
         }
-        let Some((segment, slots)) = self.segments.to_annotate(self.applied) else {
-            return;
-        };
-        if segment >= self.evidence_from() {
-            return;
-        }
-        match self.housekeeping.ready {
-            Some((ready, end)) if ready == segment => {
-                if end > self.durable {
-                    return;
-                }
-            }
-            _ => {
-                self.housekeeping.ready = Some((segment, self.placed_end));
+        if self.housekeeping.made.is_none() {
+            let Some((segment, slots)) = self.segments.to_annotate(self.applied) else {
+                return;
+            };
+            if segment >= self.evidence_from() {
                 return;
             }
+            let (start, end) = slots.unwrap_or((Slot(0), Slot(0)));
+            let rows: Vec<SlotRow> = self
+                .slots
+                .in_segment(segment, start, end)
+                .map(|(slot, entry)| SlotRow {
+                    slot,
+                    ballot: entry.ballot,
+                    frame: entry.lsn as u32,
+                    len: entry.len,
+                })
+                .collect();
+            let batches = self.index.in_segment(segment);
+            let bytes = idx_file::encode(segment, self.applied, &batches, &rows);
+            self.housekeeping.made = Some((self.placed_end, segment, bytes));
         }
-        self.housekeeping.ready = None;
-        let (start, end) = slots.unwrap_or((Slot(0), Slot(0)));
-        let rows: Vec<SlotRow> = self
-            .slots
-            .in_segment(segment, start, end)
-            .map(|(slot, entry)| SlotRow {
-                slot,
-                ballot: entry.ballot,
-                frame: entry.lsn as u32,
-                len: entry.len,
-            })
-            .collect();
-        let bytes = idx_file::encode(segment, &self.index.in_segment(segment), &rows);
-        self.housekeeping.annotating = Some(segment);
-        fx.push(Effect::Annotate { segment, bytes });
+        if let Some((_, segment, bytes)) = self
+            .housekeeping
+            .made
+            .take_if(|(end, ..)| *end <= self.durable)
+        {
+            self.housekeeping.annotating = Some(segment);
+            fx.push(Effect::Annotate { segment, bytes });
+        }
     }
 
     /// Forgets, batch by batch, what the `.idx` files have and the hot window

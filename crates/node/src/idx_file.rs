@@ -3,12 +3,17 @@
 //! Written once every slot of the segment is applied, read for cold ranges and
 //! for old slots, so that memory does not grow with the number of records.
 //!
+//! What was trimmed by then is not in it. The trim itself may lie in a later
+//! segment, so the file says how far was applied: until a restarted replica has
+//! come there again, it must not take what is missing here for lost.
+//!
 //! ```text
 //!  0  8 bytes  "PAXIDX1\0"
 //!  8  u64      sequence number of the segment
 //! 16  u32      batches
 //! 20  u32      slots
-//! 24           batches, 40 bytes each, ordered by (log, start):
+//! 24  u64      every slot below was applied
+//! 32           batches, 40 bytes each, ordered by (log, start):
 //!              u64 log | u64 start | u64 timestamp | u32 frame | u32 at | u32 len | u32 records
 //!              slots, 24 bytes each, ordered by slot, the newest accepted one only:
 //!              u64 slot | u64 ballot (round << 16 | replica) | u32 frame | u32 value length
@@ -25,7 +30,7 @@ use paxlog_paxos::{Ballot, Slot};
 use crate::place::{Batch, Place};
 
 const MAGIC: &[u8; 8] = b"PAXIDX1\0";
-const HEADER_BYTES: usize = 24;
+const HEADER_BYTES: usize = 32;
 const BATCH_BYTES: usize = 40;
 const SLOT_BYTES: usize = 24;
 
@@ -42,8 +47,13 @@ pub struct SlotRow {
     pub len: u32,
 }
 
-/// Builds the file. `batches` ordered by (log, start), `slots` by slot.
-pub(crate) fn encode(segment: u32, batches: &[(LogId, Batch)], slots: &[SlotRow]) -> Vec<u8> {
+/// Builds the file. `batches` ordered by (log, start), `slots` by slot; every slot below `applied` is applied.
+pub(crate) fn encode(
+    segment: u32,
+    applied: Slot,
+    batches: &[(LogId, Batch)],
+    slots: &[SlotRow],
+) -> Vec<u8> {
     debug_assert!(batches.is_sorted_by_key(|(log, batch)| (*log, batch.start)));
     debug_assert!(slots.is_sorted_by_key(|row| row.slot));
     let mut to = BytesMut::with_capacity(
@@ -53,6 +63,7 @@ pub(crate) fn encode(segment: u32, batches: &[(LogId, Batch)], slots: &[SlotRow]
     to.put_u64_le(u64::from(segment));
     to.put_u32_le(batches.len() as u32);
     to.put_u32_le(slots.len() as u32);
+    to.put_u64_le(applied.0);
     for (log, batch) in batches {
         to.put_u64_le(log.0);
         to.put_u64_le(batch.start.0);
@@ -75,6 +86,7 @@ pub(crate) fn encode(segment: u32, batches: &[(LogId, Batch)], slots: &[SlotRow]
 #[derive(Clone, Copy, Debug)]
 pub struct IdxFile<'a> {
     segment: u32,
+    applied: Slot,
     batches: &'a [[u8; BATCH_BYTES]],
     slots: &'a [[u8; SLOT_BYTES]],
 }
@@ -99,9 +111,15 @@ impl<'a> IdxFile<'a> {
         };
         (rows.len() == slots).then_some(IdxFile {
             segment,
+            applied: Slot(u64_at(head, 24)),
             batches,
             slots: rows,
         })
+    }
+
+    /// Every slot below was applied when the file was made, so each is chosen.
+    pub fn applied(&self) -> Slot {
+        self.applied
     }
 
     /// The batch that holds `offset` of `log`, and those behind it that follow
@@ -230,7 +248,7 @@ mod tests {
             frame: 4096,
             len: 9,
         };
-        let bytes = encode(7, &batches, &[row]);
+        let bytes = encode(7, Slot(6), &batches, &[row]);
         let idx = IdxFile::open(7, &bytes).expect("well formed");
         let starts = |log, offset| {
             idx.batches_from(LogId(log), Offset(offset))
@@ -250,6 +268,7 @@ mod tests {
         assert_eq!(idx.slot(Slot(4)), Some(row));
         assert_eq!(idx.slot(Slot(5)), None);
         assert_eq!(idx.slot_range(), Some((Slot(4), Slot(5))));
+        assert_eq!(idx.applied(), Slot(6));
         assert_eq!(
             idx.ranges(),
             [

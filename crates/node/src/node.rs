@@ -91,7 +91,8 @@ pub struct Node {
     pub(crate) addresses: BTreeMap<ReplicaId, Vec<String>>,
     pub(crate) hint: Option<LeaderHint>,
     /// What was known chosen at the start; before it is applied the replica is
-    /// not ready.
+    /// not ready, and shows nothing: it may have shown more before, and its
+    /// index lacks what was trimmed by then.
     pub(crate) replay_to: Slot,
     pub(crate) disk_full: bool,
     pub(crate) handing_over: bool,
@@ -111,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) state: State,
     pub(crate) applied: Slot,
     pub(crate) chosen_prefix: Slot,
+    /// Everything below was applied before, whether it can be replayed or not.
+    pub(crate) seen: Slot,
     pub(crate) index: Index,
     pub(crate) slots: SlotMap,
     pub(crate) segments: Segments,
@@ -128,7 +131,7 @@ impl Node {
         Node {
             config,
             chosen: replay.collect(),
-            replay_to: parts.chosen_prefix,
+            replay_to: parts.chosen_prefix.max(parts.seen),
             paxos: parts.paxos,
             paxos_fx: paxlog_paxos::Effects::new(),
             state: parts.state,
@@ -371,7 +374,7 @@ impl Node {
         if standing != Standing::Voter {
             return (false, standing.sentence().into());
         }
-        if self.applied < self.replay_to {
+        if self.applied < self.replay_to && !self.paxos.is_stranded() {
             let left = self.replay_to.since(self.applied);
             return (
                 false,

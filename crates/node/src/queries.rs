@@ -20,6 +20,9 @@ use crate::replies;
 /// What a read stream may be sent before the first of it was written out.
 const READ_CREDIT_BYTES: i64 = 1 << 20;
 
+/// When to ask again a replica that replays its log.
+const REPLAYING_RETRY_MS: u32 = 50;
+
 /// What waits for a confirmed index.
 #[derive(Debug)]
 enum Waits {
@@ -74,7 +77,7 @@ impl Node {
         if linearizable {
             self.confirm(now, Waits::Query(query, ask), deadline_ms, fx);
         } else {
-            let result = self.answer_to(&ask);
+            let result = self.shows().and_then(|()| self.answer_to(&ask));
             fx.push(Effect::Answer(query, QueryReply { result }));
         }
     }
@@ -101,7 +104,9 @@ impl Node {
         request: TailRequest,
         fx: &mut Effects,
     ) {
-        let (log, from) = match self.begin(&request.log, request.from) {
+        let begin = self.shows();
+        let begin = begin.and_then(|()| self.begin(&request.log, request.from));
+        let (log, from) = match begin {
             Ok(begin) => begin,
             Err(error) => {
                 fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));
@@ -276,8 +281,24 @@ impl Node {
         Ok((log, from))
     }
 
+    /// A replica that has not come again to where it was before its restart
+    /// shows nothing.
+    fn shows(&self) -> Result<(), WireError> {
+        if self.applied >= self.replay_to {
+            return Ok(());
+        }
+        let left = self.replay_to.since(self.applied);
+        Err(WireError::new(
+            Code::Unavailable,
+            format!("this replica has just started, and has {left} slots of its log to replay: try again, or ask another"),
+        )
+        .with_retry_after_ms(REPLAYING_RETRY_MS))
+    }
+
     fn start_read(&mut self, now: Now, id: ReaderId, request: &ReadRequest, fx: &mut Effects) {
-        let (log, from) = match self.begin(&request.log, request.from) {
+        let begin = self.shows();
+        let begin = begin.and_then(|()| self.begin(&request.log, request.from));
+        let (log, from) = match begin {
             Ok(begin) => begin,
             Err(error) => {
                 fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));

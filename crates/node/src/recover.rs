@@ -156,6 +156,8 @@ impl Node {
             chosen_prefix = chosen_prefix.max(state.chosen_prefix);
         }
 
+        // What was applied before. What was trimmed by then is in no `.idx` file.
+        let mut seen = Slot(0);
         let mut slots = SlotMap::default();
         let mut segments = Segments::default();
         let mut index = Index::default();
@@ -177,8 +179,8 @@ impl Node {
             if let Some(idx) = idx {
                 let range = idx.slot_range();
                 segments.note_annotated(segment.number, range, true);
-                // It was written once every slot in the segment was applied, from durable frames only.
-                chosen_prefix = chosen_prefix.max(range.map_or(Slot(0), |(_, end)| end));
+                // It was written once every slot below was applied, from durable frames only.
+                seen = seen.max(idx.applied());
                 for (log, start, end) in idx.ranges() {
                     let trimmed = checkpoint
                         .state
@@ -254,6 +256,7 @@ impl Node {
             }
         }
 
+        chosen_prefix = chosen_prefix.max(seen);
         let chosen_below = Slot(held_down_to(runs, checkpoint.slot.0));
         if checkpoint.slot == Slot(0)
             && let Some(why) = checkpoint_error
@@ -292,6 +295,7 @@ impl Node {
             paxos,
             applied: checkpoint.slot,
             chosen_prefix,
+            seen,
             housekeeping: Housekeeping::new(older, damaged_from),
             state: checkpoint.state,
             index,
@@ -413,8 +417,14 @@ impl FoundFrame {
 #[cfg(test)]
 mod tests {
     use paxlog_paxos::ReplicaId;
+    use paxlog_wire::Code;
+    use paxlog_wire::client::Query;
 
     use super::*;
+    use crate::effect::{Effect, Effects};
+    use crate::event::{Event, QueryId};
+    use crate::idx_file::{self, SlotRow};
+    use paxlog_paxos::Value;
 
     fn entry(lsn: u64) -> Entry {
         Entry {
@@ -566,5 +576,67 @@ mod tests {
             refused,
             Err(RecoverError::NoCheckpoint { from: Slot(7), .. })
         ));
+    }
+
+    /// Slot 9 trimmed what is missing in the file; here its frame is beyond what was found.
+    #[test]
+    fn nothing_is_shown_before_everything_is_applied_again_that_was() {
+        let rows: Vec<SlotRow> = (0..3)
+            .map(|slot| SlotRow {
+                slot: Slot(slot),
+                ballot: Ballot::new(1, ReplicaId(1)),
+                frame: 4096 + slot as u32 * 256,
+                len: 0,
+            })
+            .collect();
+        let annotated = |applied| FoundSegment {
+            annotation: Some(idx_file::encode(5, Slot(applied), &[], &rows).into()),
+            frames: vec![],
+            ..segment([])
+        };
+        let shows = |applied| {
+            let found = Found {
+                segments: vec![annotated(applied)],
+                ..Found::default()
+            };
+            let mut node = Node::recover(config(), found, Now { mono: 0, wall: 0 }).unwrap();
+            assert_eq!(
+                node.paxos().chosen_prefix(),
+                Slot(3),
+                "what is held, and no more"
+            );
+            for slot in 0..3 {
+                let noop = Value::noop();
+                node.apply(
+                    Now { mono: 0, wall: 0 },
+                    Slot(slot),
+                    &noop,
+                    &mut Effects::default(),
+                )
+                .unwrap();
+            }
+            let mut fx = Effects::default();
+            let ask = Query::List {
+                prefix: String::new(),
+                after: None,
+                limit: 1,
+            };
+            node.step(
+                Now { mono: 0, wall: 0 },
+                Event::Query {
+                    query: QueryId(1),
+                    deadline_ms: 1,
+                    ask,
+                },
+                &mut fx,
+            );
+            let Some(Effect::Answer(_, reply)) = fx.list.pop() else {
+                panic!("no answer")
+            };
+            reply.result
+        };
+        assert!(shows(3).is_ok());
+        let refused = shows(10).expect_err("seven slots to go");
+        assert_eq!(refused.code, Code::Unavailable, "{refused:?}");
     }
 }

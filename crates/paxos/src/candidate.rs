@@ -221,10 +221,14 @@ impl Paxos {
         if !candidate.promises.contains_key(&me) {
             return;
         }
+        let left_out = match candidate.rounds > ROUNDS_WITHOUT {
+            true => BTreeSet::new(),
+            false => self.silent.left_out(now, members.spare()),
+        };
         let reports: Vec<Report<'_>> = candidate
             .promises
             .iter()
-            .filter(|(id, _)| candidate.rounds > ROUNDS_WITHOUT || !self.silent.contains(id))
+            .filter(|(id, _)| !left_out.contains(id))
             .map(|(_, p)| Report {
                 chosen_prefix: p.chosen_prefix.max(p.chosen_below),
                 slots: &p.slots,

@@ -62,7 +62,7 @@ impl Paxos {
                 let acked = leader.progress.get(&id).map(|p| p.acked);
                 // What was acknowledged need not be known to be chosen, nor what came before be there.
                 let could_serve = says.chosen_prefix >= leader.first;
-                let gives = !self.silent.contains(&id);
+                let gives = !self.silent.contains(id, now);
                 (gives, acked, could_serve, says.priority, id)
             })
             .map(|(id, _)| id);

@@ -187,7 +187,7 @@ impl Paxos {
                 ballot,
                 value,
             } => {
-                self.silent.remove(&from);
+                self.silent.forget(from);
                 self.counters.takeover_fetched += 1;
                 self.backlog_value(now, from, (slot, ballot), value, fx)
             }

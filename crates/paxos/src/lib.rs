@@ -72,6 +72,7 @@ mod reads;
 mod rng;
 mod runs;
 mod serving;
+mod silent;
 mod status;
 mod takeover;
 

@@ -1,7 +1,7 @@
 //! One replica of one group: the public state machine. What it does about each event is in the files named
 //! for it: `candidate`, `proposing`, `heartbeat`, `learner`, `serving`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
@@ -19,6 +19,7 @@ use crate::peers::Peers;
 use crate::quorum::Members;
 use crate::rng::Rng;
 use crate::serving::{ReadFor, Serving};
+use crate::silent::SilentHolders;
 use crate::types::{
     Ballot, DiskHealth, LinkEvent, Member, Nanos, PersistId, ReadId, ReadToken, ReplicaId, Slot,
     Value,
@@ -113,9 +114,8 @@ pub struct Paxos {
     pub(crate) rivals: u64,
     /// Until then others should lead: as a leader it got nothing through, though heartbeats passed.
     pub(crate) unfit_until: Nanos,
-    /// Those who promised values and then gave none: phase 1 does without them where it can. Until they give one, or
-    /// a connection comes up.
-    pub(crate) silent: BTreeSet<ReplicaId>,
+    /// Those who promised values and then gave none: phase 1 does without them where it can.
+    pub(crate) silent: SilentHolders,
     pub(crate) counters: Counters,
     announced: (Role, Ballot),
 }
@@ -178,7 +178,7 @@ impl Paxos {
             rival_at: None,
             rivals: 0,
             unfit_until: 0,
-            silent: BTreeSet::new(),
+            silent: SilentHolders::default(),
             counters: Counters::default(),
             announced: (Role::Follower { leader: None }, Ballot::NONE),
             config,
@@ -349,7 +349,7 @@ impl Paxos {
         match event {
             LinkEvent::ControlUp => self.send_heartbeat(now, peer, fx),
             LinkEvent::AcceptsUp => {
-                self.silent.remove(&peer);
+                self.silent.forget(peer);
                 if let Post::Leader(leader) = &mut self.post
                     && let Some(progress) = leader.progress.get_mut(&peer)
                 {

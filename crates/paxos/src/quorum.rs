@@ -25,6 +25,11 @@ impl Members {
         self.list.len() / 2 + 1
     }
 
+    /// How many a majority can do without.
+    pub(crate) fn spare(&self) -> usize {
+        self.list.len() - self.quorum()
+    }
+
     /// Whether this replica is a voter under this very incarnation.
     pub(crate) fn contains(&self, id: ReplicaId, incarnation: Incarnation) -> bool {
         self.list.contains(&Member { id, incarnation })

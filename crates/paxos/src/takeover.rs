@@ -11,6 +11,9 @@ use crate::types::{Ballot, Nanos, ReadId, ReplicaId, Slot, Value};
 /// How often every other replica is asked for a value that phase 1 found, ever more patiently.
 const GIVE_UP_ROUNDS: usize = 5;
 
+/// How often holders that give nothing get longer: once more, and the leader gives up.
+const PATIENCE_TIMES_MAX: usize = GIVE_UP_ROUNDS - 2;
+
 /// What to do about holders of values that give none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Silent {
@@ -176,18 +179,26 @@ impl Paxos {
         let mut silent = BTreeSet::new();
         for item in &leader.backlog {
             let mine = item.holders.contains(&me) && !item.denied.contains(&me);
-            if item.value.is_none() && item.asked >= others && !mine {
-                let holders = item.holders.iter().filter(|&&id| id != me);
-                silent.extend(holders.filter(|id| !item.denied.contains(id)));
+            if item.value.is_some() || mine {
+                continue;
             }
+            // A value may also be large, and come slowly: whoever gave nothing before gets longer.
+            let holders = item.holders.iter().filter(|&&id| id != me);
+            silent.extend(holders.filter(|&&id| {
+                let times = (self.silent.times(id) as usize).min(PATIENCE_TIMES_MAX);
+                item.asked >= others * (1 + times) && !item.denied.contains(&id)
+            }));
         }
-        // Once for each: a value may also be large, and come slowly.
-        if silent.is_subset(&self.silent) {
+        // Those that phase 1 did without already are holders only because no others were a majority.
+        let left_out = self.silent.left_out(now, members.spare());
+        if silent.is_subset(&left_out) {
             return None;
         }
-        self.silent.extend(silent);
+        let lasts = 100 * self.config.heartbeat_ns + 8 * self.peers.slack_ns();
+        self.silent.note(now, silent, lasts);
+        let left_out = self.silent.left_out(now, members.spare());
         let rest = self.peers.saying(now).filter(|(id, says)| {
-            says.voter && self.peers.both_ways(*id, now) && !self.silent.contains(id)
+            says.voter && self.peers.both_ways(*id, now) && !left_out.contains(id)
         });
         let enough = rest.count() + 1 >= members.quorum();
         Some(match enough {

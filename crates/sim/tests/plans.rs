@@ -86,6 +86,14 @@ const PLANS: &[Kept] = &[
         "a deposed leader was confirmed by one follower that answered twice (bug 33)",
         ["a leader stepped down"]
     ),
+    kept!(
+        "silent-long-ago",
+        "whoever once gave no value was left out of phase 1 for ever, and nobody was left to decide with (bug 52)",
+        [
+            "did without those who gave no values",
+            "only a core is well, and others hold their accepts back"
+        ]
+    ),
     // No situation tells that a STATE lay beyond the end: only that the power went, and who led after.
     kept!(
         "state-beyond-the-end",
@@ -96,6 +104,12 @@ const PLANS: &[Kept] = &[
         "stuck-while-a-follower-catches-up",
         "a leader whose accepts were stuck led on while a follower fetched old values from another one",
         ["a leader whose accepts were stuck handed over"]
+    ),
+    kept!(
+        "trimmed-beyond-the-index",
+        "an .idx file lacks what was trimmed, by a slot that a restarted replica had not applied again: it called that \
+         corrupt (bug 51)",
+        ["idx file written", "fault: crash after upkeep", "power cut"]
     ),
     kept!(
         "two-that-are-stuck",

@@ -214,9 +214,7 @@ impl Recovered {
                 .annotation
                 .as_deref()
                 .and_then(|bytes| IdxFile::open(segment.number, bytes));
-            if let Some((_, end)) = idx.and_then(|idx| idx.slot_range()) {
-                settled = settled.max(end);
-            }
+            settled = settled.max(idx.map_or(Slot(0), |idx| idx.applied()));
             for frame in &segment.frames {
                 let header = frame.header;
                 promised = promised.max(header.ballot);
