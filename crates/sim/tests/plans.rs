@@ -108,7 +108,7 @@ const PLANS: &[Kept] = &[
     kept!(
         "trimmed-beyond-the-index",
         "an .idx file lacks what was trimmed, by a slot that a restarted replica had not applied again: it called that \
-         corrupt (bug 51)",
+         corrupt",
         ["idx file written", "fault: crash after upkeep", "power cut"]
     ),
     kept!(
