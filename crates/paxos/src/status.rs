@@ -71,6 +71,13 @@ impl Paxos {
         self.acceptor.chosen_prefix()
     }
 
+    /// All slots below are chosen, and their values may be in the owner's checkpoint only: at opening, what it does not
+    /// hold one by one.
+    #[must_use]
+    pub fn chosen_below(&self) -> Slot {
+        self.acceptor.chosen_below()
+    }
+
     /// The voters, in order of id; empty until formed.
     #[must_use]
     pub fn members(&self) -> &[Member] {

@@ -294,11 +294,12 @@ impl Invariants {
     }
 
     /// A replica acknowledges a slot in a ballot, and `told` is what it was told of it. What is known to be
-    /// chosen may be there from another ballot, where the leader has dropped it.
+    /// chosen may be there from another ballot, where the leader has dropped it. Of what is `below` its checkpoint, and
+    /// chosen, it need not hold the value: a frame may be ruined, and an older one of another value be left.
     pub(crate) fn acknowledges(
         &self,
         who: u16,
-        slot: Slot,
+        (slot, below): (Slot, Slot),
         ballot: Ballot,
         told: Option<(Ballot, ValueId)>,
     ) -> Result<(), Broken> {
@@ -312,6 +313,7 @@ impl Invariants {
             Some((_, value)) if chosen == Some(value) => Ok(()),
             // Too long ago to be remembered.
             None if chosen.is_some() => Ok(()),
+            Some(_) if chosen.is_some() && slot < below => Ok(()),
             _ => broken(
                 "durable votes",
                 format!(

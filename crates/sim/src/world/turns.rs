@@ -176,9 +176,12 @@ impl World {
                 _ => self.invariants.first_of(ballot).unwrap_or(upto),
             };
             running.acknowledged = (ballot, upto);
+            let below = running.node.paxos().chosen_below();
             for slot in (from.0..upto.0).map(Slot) {
                 let told = replica.told.get(&slot).copied();
-                let held = self.invariants.acknowledges(replica.id, slot, ballot, told);
+                let held = self
+                    .invariants
+                    .acknowledges(replica.id, (slot, below), ballot, told);
                 checked = checked.and(held);
             }
         }
