@@ -321,7 +321,11 @@ impl Node {
 
     /// Closes what waits into one value; none if all of it has expired.
     fn gather(&mut self, now: Now, fx: &mut Effects) -> Option<(Value, Vec<Waiting>)> {
-        let mut builder = ValueBuilder::default();
+        let expected = self
+            .commands
+            .queue_bytes()
+            .min(self.config.value_bytes_target);
+        let mut builder = ValueBuilder::expecting(expected);
         let mut waiting = Vec::new();
         let mut room = None;
         loop {

@@ -26,16 +26,34 @@ use paxlog_wire::parts;
 const HEADER_BYTES: usize = 24;
 const VERSION: u8 = 1;
 
+/// Batches up to this length are copied into a value's buffer. That costs less than what each part costs on its way: to the
+/// disk, to two followers, and to whoever reads it.
+const COPIED_BYTES_MAX: usize = 8 << 10;
+/// The most that such a buffer takes.
+const BLOCK_BYTES: usize = 64 << 10;
+
 /// Gathers commands and closes them into one value.
 #[derive(Debug, Default)]
 pub(crate) struct ValueBuilder {
     commands: BytesMut,
     bodies: Vec<Bytes>,
+    /// The end of the bodies: small batches, one behind the other.
+    joined: BytesMut,
+    /// Bytes of batches that are likely still to come.
+    expected: usize,
     bytes: usize,
     count: u32,
 }
 
 impl ValueBuilder {
+    /// One that is likely to get so many bytes of batches.
+    pub(crate) fn expecting(bytes: usize) -> ValueBuilder {
+        ValueBuilder {
+            expected: bytes,
+            ..ValueBuilder::default()
+        }
+    }
+
     /// Adds a command and, for an append, its batch.
     pub(crate) fn push(&mut self, command: &Command, batch: Vec<Bytes>) {
         debug_assert_eq!(parts::len(&batch), command.batch_bytes() as usize);
@@ -43,9 +61,32 @@ impl ValueBuilder {
             self.commands.resize(HEADER_BYTES, 0);
         }
         command.encode(&mut self.commands);
-        self.bytes += command.batch_bytes() as usize;
-        self.bodies.extend(batch);
+        let bytes = command.batch_bytes() as usize;
+        self.bytes += bytes;
+        if bytes > COPIED_BYTES_MAX {
+            self.cut();
+            self.bodies.extend(batch);
+        } else {
+            self.copy(&batch, bytes);
+        }
+        self.expected = self.expected.saturating_sub(bytes);
         self.count += 1;
+    }
+
+    fn copy(&mut self, batch: &[Bytes], bytes: usize) {
+        if self.joined.capacity() - self.joined.len() < bytes {
+            self.cut();
+            self.joined = BytesMut::with_capacity(self.expected.min(BLOCK_BYTES).max(bytes));
+        }
+        for part in batch {
+            self.joined.extend_from_slice(part);
+        }
+    }
+
+    fn cut(&mut self) {
+        if !self.joined.is_empty() {
+            self.bodies.push(self.joined.split().freeze());
+        }
     }
 
     /// Bytes of the value so far.
@@ -63,6 +104,7 @@ impl ValueBuilder {
     pub(crate) fn close(&mut self, clock_ns: u64) -> Value {
         assert!(self.count > 0, "an empty value would be a no-op");
         let mut front = std::mem::take(&mut self.commands);
+        self.cut();
         let front_bytes = front.len() as u32;
         front[0] = VERSION;
         front[4..8].copy_from_slice(&self.count.to_le_bytes());

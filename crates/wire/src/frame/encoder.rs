@@ -8,16 +8,20 @@ use crate::{limits, parts};
 
 /// What a head takes, but rarely.
 const HEAD_BYTES: usize = 256;
-/// Room that is made for heads at once.
-const HEADS_BYTES: usize = 4096;
+/// Room that is made for heads, and for the small parts of bodies, at once.
+const BLOCK_BYTES: usize = 16 << 10;
+/// Parts of bodies below this are copied. To copy a kilobyte costs less than what each further chunk costs: quinn walks
+/// over all that are not acknowledged, for each piece of each packet.
+const COPIED_BYTES_MAX: usize = 4 << 10;
 
 /// Collects frames, and gives them out as chunks for one write.
 ///
-/// Headers and metas share a buffer that is cut only where a body comes between, so a turn's small frames make one chunk;
-/// bodies are passed on as they are. The buffer is used again once the chunks cut from it are gone.
+/// Headers, metas and small bodies share a buffer that is cut only where a large part of a body comes between, so a turn's
+/// small frames make few chunks; large parts are passed on as they are. The buffer is used again once the chunks cut from
+/// it are gone.
 #[derive(Debug, Default)]
 pub struct FrameEncoder {
-    /// The tail of the output: heads that no body has closed yet.
+    /// The tail of the output, which no large part has closed yet.
     heads: BytesMut,
     chunks: Vec<Bytes>,
     bytes: usize,
@@ -75,7 +79,7 @@ impl FrameEncoder {
         let start = self.heads.len();
         // After a cut there is no room left, and a meta is written a few bytes at a time.
         if self.heads.capacity() - start < HEAD_BYTES {
-            self.heads.reserve(HEADS_BYTES);
+            self.heads.reserve(BLOCK_BYTES);
         }
         self.heads.put_bytes(0, HEADER_BYTES);
         write_meta(&mut self.heads);
@@ -96,13 +100,32 @@ impl FrameEncoder {
         header[8..12].copy_from_slice(&(body_len as u32).to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), meta);
         header[12..16].copy_from_slice(&crc.to_le_bytes());
-        if body_len > 0 {
-            self.chunks.push(self.heads.split().freeze());
-            self.chunks
-                .extend(body.iter().filter(|part| !part.is_empty()).cloned());
+        for part in body.iter().filter(|part| !part.is_empty()) {
+            if part.len() < COPIED_BYTES_MAX {
+                self.copy(part);
+            } else {
+                self.cut();
+                self.chunks.push(part.clone());
+            }
         }
         self.bytes += HEADER_BYTES + meta_len + body_len;
         Ok(())
+    }
+
+    /// Appends a small part to the shared buffer; into a new one where it has no room, so that nothing is copied twice.
+    fn copy(&mut self, part: &[u8]) {
+        if self.heads.capacity() - self.heads.len() < part.len() {
+            self.cut();
+            self.heads.reserve(BLOCK_BYTES);
+        }
+        self.heads.put_slice(part);
+    }
+
+    /// Closes the tail.
+    fn cut(&mut self) {
+        if !self.heads.is_empty() {
+            self.chunks.push(self.heads.split().freeze());
+        }
     }
 
     /// The bytes that wait in here.
@@ -124,10 +147,8 @@ impl FrameEncoder {
 
     /// Appends all frames so far to `chunks`; the encoder is empty afterwards.
     pub fn take_into(&mut self, chunks: &mut Vec<Bytes>) {
+        self.cut();
         chunks.append(&mut self.chunks);
-        if !self.heads.is_empty() {
-            chunks.push(self.heads.split().freeze());
-        }
         self.bytes = 0;
     }
 }
