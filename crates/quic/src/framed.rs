@@ -89,7 +89,7 @@ impl FrameSender {
         self.encoder.push(message)
     }
 
-    /// Adds a frame to the next flush; its body's parts are passed on as they are.
+    /// Adds a frame to the next flush; large parts of its body are passed on as they are.
     ///
     /// # Errors
     /// When the message or body is over its limit.
@@ -102,7 +102,7 @@ impl FrameSender {
         self.encoder.push_with(message, flags, body)
     }
 
-    /// Adds an envelope to the next flush; its value's parts are passed on as they are.
+    /// Adds an envelope to the next flush; large parts of its value are passed on as they are.
     ///
     /// # Errors
     /// When the envelope is over its limit.

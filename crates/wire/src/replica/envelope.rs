@@ -10,7 +10,7 @@ use crate::frame::{Flags, Frame, FrameEncoder, Kind};
 use crate::limits;
 
 impl FrameEncoder {
-    /// Adds an envelope; its value's parts are passed on as they are.
+    /// Adds an envelope; large parts of its value are passed on as they are.
     ///
     /// # Errors
     /// When the receiver would refuse it; nothing was added.
