@@ -6,6 +6,7 @@
 //! | `tail` | `tail -f` hears of records at once, and goes on over a kill -9 of the leader |
 //! | `kills` | kill -9 of random replicas under load: nothing acknowledged is lost, moved or repeated |
 //! | `majority` | two or all three replicas killed; how appends end, and that progress resumes by itself |
+//! | `durable` | no receipt is there before the syncs of a majority have returned: told by the kernel |
 //! | `failover` | how long appends pause when the leader is killed |
 //! | `wiped` | a replica that lost its directory does not vote |
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
@@ -18,6 +19,7 @@
 
 mod bad_input;
 mod cli;
+mod durable;
 mod failover;
 mod kills;
 mod majority;

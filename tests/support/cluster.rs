@@ -212,6 +212,12 @@ impl Cluster {
         *slot = Some(child);
     }
 
+    /// Of its process.
+    pub(crate) fn pid(&self, id: u16) -> u32 {
+        let child = self.children[usize::from(id) - 1].as_ref();
+        child.expect("it runs").id()
+    }
+
     pub(crate) fn runs(&self, id: u16) -> bool {
         self.children[usize::from(id) - 1].is_some()
     }

@@ -9,6 +9,7 @@ pub(crate) mod load;
 mod ports;
 mod rng;
 mod text;
+pub(crate) mod trace;
 
 use std::time::{Duration, Instant};
 
