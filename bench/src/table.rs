@@ -90,6 +90,17 @@ pub fn suite(all: &Value) -> String {
         );
         line(format!("{what:<44}{p50:>12}{p99:>12}"));
     }
+    if let Some(most) = floor["most_mb_per_s"].as_f64() {
+        // One append is a record of 1 KiB.
+        let records = serde_json::json!(most * 1e6 / 1024.0);
+        let what = "floor: the most that these cores can append";
+        line(format!(
+            "{what:<44}{:>12}{:>12}{:>14}",
+            "",
+            "",
+            rate(&records)
+        ));
+    }
     for (what, key) in [
         ("append, one in flight", "append_lone"),
         (
@@ -194,8 +205,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_does_not_hide_the_rest() {
-        let table = suite(&json!({"append_lone": {"p50_us": 100, "times_floor": 2.5}}));
+        let table = suite(
+            &json!({"append_lone": {"p50_us": 100, "times_floor": 2.5}, "floor": {"most_mb_per_s": 102.4}}),
+        );
         assert!(table.contains("100 µs"), "{table}");
         assert!(table.contains("2.50 times"), "{table}");
+        assert!(table.contains("100,000"), "{table}");
     }
 }
