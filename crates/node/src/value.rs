@@ -28,7 +28,7 @@ const VERSION: u8 = 1;
 
 /// Batches up to this length are copied into a value's buffer. That costs less than what each part costs on its way: to the
 /// disk, to two followers, and to whoever reads it.
-const COPIED_BYTES_MAX: usize = 8 << 10;
+const COPIED_BYTES_MAX: usize = 4 << 10;
 /// The most that such a buffer takes.
 const BLOCK_BYTES: usize = 64 << 10;
 

@@ -12,7 +12,7 @@ const HEAD_BYTES: usize = 256;
 const BLOCK_BYTES: usize = 16 << 10;
 /// Parts of bodies below this are copied. To copy a kilobyte costs less than what each further chunk costs: quinn walks
 /// over all that are not acknowledged, for each piece of each packet.
-const COPIED_BYTES_MAX: usize = 4 << 10;
+const COPIED_BYTES_MAX: usize = 2 << 10;
 
 /// Collects frames, and gives them out as chunks for one write.
 ///
