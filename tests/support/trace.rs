@@ -55,7 +55,7 @@ impl Trace {
             .tempdir()
             .expect("a temporary directory");
         let strace = Command::new("strace")
-            .args(["-f", "-ff", "-ttt", "-T", "-y", "-s", "4096"])
+            .args(["-ff", "-ttt", "-T", "-y", "-s", "4096"])
             .args([
                 "-e",
                 "trace=pwritev,pwritev2,pwrite64,fdatasync,fsync,sync_file_range",

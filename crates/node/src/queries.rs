@@ -77,7 +77,7 @@ impl Node {
         if linearizable {
             self.confirm(now, Waits::Query(query, ask), deadline_ms, fx);
         } else {
-            let result = self.shows().and_then(|()| self.answer_to(&ask));
+            let result = self.answer_to(&ask);
             fx.push(Effect::Answer(query, QueryReply { result }));
         }
     }
@@ -104,9 +104,7 @@ impl Node {
         request: TailRequest,
         fx: &mut Effects,
     ) {
-        let begin = self.shows();
-        let begin = begin.and_then(|()| self.begin(&request.log, request.from));
-        let (log, from) = match begin {
+        let (log, from) = match self.begin(&request.log, request.from) {
             Ok(begin) => begin,
             Err(error) => {
                 fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));
@@ -216,6 +214,7 @@ impl Node {
     }
 
     fn answer_to(&self, ask: &Query) -> Result<Answer, WireError> {
+        self.shows()?;
         match ask {
             Query::CheckTail { log, .. } => Ok(Answer::Tail(replies::tail_info(&self.log(log)?))),
             Query::Describe { log, .. } => {
@@ -255,6 +254,7 @@ impl Node {
 
     /// The log of a read or tail, and the offset that `from` turns out to be.
     fn begin(&self, log: &LogRef, from: ReadFrom) -> Result<(Description, Offset), WireError> {
+        self.shows()?;
         let log = self.log(log)?;
         let from = match from {
             ReadFrom::Offset(offset) => Offset(offset),
@@ -296,9 +296,7 @@ impl Node {
     }
 
     fn start_read(&mut self, now: Now, id: ReaderId, request: &ReadRequest, fx: &mut Effects) {
-        let begin = self.shows();
-        let begin = begin.and_then(|()| self.begin(&request.log, request.from));
-        let (log, from) = match begin {
+        let (log, from) = match self.begin(&request.log, request.from) {
             Ok(begin) => begin,
             Err(error) => {
                 fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));

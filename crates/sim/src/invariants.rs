@@ -294,12 +294,13 @@ impl Invariants {
     }
 
     /// A replica acknowledges a slot in a ballot, and `told` is what it was told of it. What is known to be
-    /// chosen may be there from another ballot, where the leader has dropped it. Of what is `below` its checkpoint, and
-    /// chosen, it need not hold the value: a frame may be ruined, and an older one of another value be left.
+    /// chosen may be there from another ballot, where the leader has dropped it. What is chosen and `excused_below` need
+    /// not be held at all: it is in the checkpoint of a damaged replica, and where a frame is ruined an older one of
+    /// another value may be left.
     pub(crate) fn acknowledges(
         &self,
         who: u16,
-        (slot, below): (Slot, Slot),
+        (slot, excused_below): (Slot, Slot),
         ballot: Ballot,
         told: Option<(Ballot, ValueId)>,
     ) -> Result<(), Broken> {
@@ -313,7 +314,7 @@ impl Invariants {
             Some((_, value)) if chosen == Some(value) => Ok(()),
             // Too long ago to be remembered.
             None if chosen.is_some() => Ok(()),
-            Some(_) if chosen.is_some() && slot < below => Ok(()),
+            Some(_) if chosen.is_some() && slot < excused_below => Ok(()),
             _ => broken(
                 "durable votes",
                 format!(

@@ -2,7 +2,8 @@
 //!
 //! The atlas: bytes at rest change, and directories are lost, only at *victims*, a minority; so every
 //! acknowledged record is held, undamaged, by the others. Until this release can readmit a replica, one that
-//! lost its directory after the group was formed, or may have lost a promise, stays out. A plan may leave the atlas: then all are victims.
+//! lost its directory after the group was formed, or may have lost a promise, stays out. A plan may leave the atlas:
+//! then all are victims.
 
 use super::*;
 use crate::plan::{Ending, FOREVER, Moment, Outside, Over, pairs};

@@ -76,11 +76,9 @@ impl FrameEncoder {
                 bytes: body_len,
             });
         }
+        // A meta is written a few bytes at a time: without room each would grow the buffer.
+        self.make_room(HEAD_BYTES);
         let start = self.heads.len();
-        // After a cut there is no room left, and a meta is written a few bytes at a time.
-        if self.heads.capacity() - start < HEAD_BYTES {
-            self.heads.reserve(BLOCK_BYTES);
-        }
         self.heads.put_bytes(0, HEADER_BYTES);
         write_meta(&mut self.heads);
         let meta_len = self.heads.len() - start - HEADER_BYTES;
@@ -102,7 +100,8 @@ impl FrameEncoder {
         header[12..16].copy_from_slice(&crc.to_le_bytes());
         for part in body.iter().filter(|part| !part.is_empty()) {
             if part.len() < COPIED_BYTES_MAX {
-                self.copy(part);
+                self.make_room(part.len());
+                self.heads.put_slice(part);
             } else {
                 self.cut();
                 self.chunks.push(part.clone());
@@ -112,13 +111,12 @@ impl FrameEncoder {
         Ok(())
     }
 
-    /// Appends a small part to the shared buffer; into a new one where it has no room, so that nothing is copied twice.
-    fn copy(&mut self, part: &[u8]) {
-        if self.heads.capacity() - self.heads.len() < part.len() {
+    /// Room for so many bytes behind the tail; in a new buffer where the tail's has none, since to grow is to copy it all.
+    fn make_room(&mut self, bytes: usize) {
+        if self.heads.capacity() - self.heads.len() < bytes {
             self.cut();
             self.heads.reserve(BLOCK_BYTES);
         }
-        self.heads.put_slice(part);
     }
 
     /// Closes the tail.
