@@ -94,9 +94,10 @@ fn durable_at(calls: &[Call], marker: &str) -> Option<Duration> {
             && call.path == write.path
             && call.entered + ROUNDED >= write.returned
     })?;
-    let lasted = sync.returned - sync.entered;
+    // The tracer's own word and no time of ours: it begins to count the delay before it takes the time of entry, so
+    // that a sync held back for all of `HELD` shows as one that lasted some microseconds less.
     assert!(
-        lasted + ROUNDED >= HELD,
+        sync.text.contains("(DELAYED)"),
         "this sync was not held back, so the test shows nothing: {sync:?}"
     );
     Some(sync.returned)
