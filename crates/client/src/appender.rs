@@ -362,9 +362,9 @@ impl Task {
     /// Gives the machine what it has room for. True if anything was given.
     fn give(&mut self) -> bool {
         let mut given = false;
+        let now = self.driver.now();
         while let Some(item) = self.waiting.front() {
             let token = Token(self.next_token);
-            let now = self.driver.now();
             match self
                 .driver
                 .machine

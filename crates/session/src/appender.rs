@@ -1,6 +1,7 @@
 //! Appends to one log.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use paxlog_wire::batch::{BATCH_HEADER_BYTES, BatchBuilder, Record};
 use paxlog_wire::client::{CommandOutcome, LastReceipt, Receipt};
@@ -106,6 +107,8 @@ pub enum NotTaken {
 #[derive(Debug)]
 pub struct Appender {
     config: AppenderConfig,
+    /// The log's name, as each batch carries it.
+    log: Arc<str>,
     pipeline: Pipeline<Vec<Waiter>>,
     batch: OpenBatch,
     /// To ask what fits an empty batch.
@@ -151,6 +154,7 @@ impl Appender {
         };
         let mut appender = Appender {
             open_by: Some(config.open_deadline),
+            log: config.log.as_str().into(),
             pipeline: Pipeline::new(setup, leader),
             config,
             batch: OpenBatch::default(),
@@ -180,7 +184,7 @@ impl Appender {
         }
         let bytes = self.check(records)?;
         let held = self.pipeline.bytes() + self.batch.builder.bytes();
-        if self.unended > 0 && held + bytes > self.config.window_bytes {
+        if !self.is_idle() && held + bytes > self.config.window_bytes {
             return Err(NotTaken::Full);
         }
         let fits = self.batch.builder.bytes() + bytes <= self.batch_bytes_max()
@@ -192,11 +196,9 @@ impl Appender {
             self.close_batch(now);
         }
         if self.batch.builder.is_empty() {
-            self.batch = OpenBatch {
-                deadline,
-                opened: now,
-                ..OpenBatch::default()
-            };
+            self.batch.deadline = deadline;
+            self.batch.opened = now;
+            self.batch.due = false;
         }
         for record in records {
             if let Err(error) = self.batch.builder.push(record) {
@@ -284,20 +286,21 @@ impl Appender {
     }
 
     fn close_batch(&mut self, now: Nanos) {
-        let batch = std::mem::take(&mut self.batch);
-        let Ok(finished) = batch.builder.finish() else {
+        let Ok(finished) = self.batch.builder.finish() else {
             return;
         };
+        let waiters = std::mem::take(&mut self.batch.waiters);
         let work = Work::Append {
-            log: self.config.log.clone(),
+            log: Arc::clone(&self.log),
         };
         self.pipeline
-            .push(batch.waiters, work, finished.into_parts(), batch.deadline);
+            .push(waiters, work, finished.into_parts(), self.batch.deadline);
         self.pipeline.drive(now);
     }
 
     /// After anything happened: reports it, and sends what may go.
     fn advance(&mut self, now: Nanos) {
+        self.pipeline.drive(now);
         self.report();
         if self.open_by.is_some_and(|by| by <= now) {
             let error = self.pipeline.not_opened();
@@ -314,10 +317,9 @@ impl Appender {
                 || self.pipeline.closed.is_some()
             {
                 self.close_batch(now);
+                self.report();
             }
         }
-        self.pipeline.drive(now);
-        self.report();
     }
 
     fn report(&mut self) {
@@ -331,8 +333,7 @@ impl Appender {
             self.end(settled.owner, settled.result);
         }
         if let Some(error) = self.pipeline.broke.take() {
-            let batch = std::mem::take(&mut self.batch);
-            self.end(batch.waiters, Err(error));
+            self.end_open_batch(error);
         }
         if let Some(error) = &self.pipeline.closed
             && !self.closed_reported
@@ -340,14 +341,20 @@ impl Appender {
             let error = error.clone();
             self.closed_reported = true;
             self.open_by = None;
-            let batch = std::mem::take(&mut self.batch);
             let never_sent = Error {
                 outcome: OutcomeFact::NotApplied,
                 ..error.clone()
             };
-            self.end(batch.waiters, Err(never_sent));
+            self.end_open_batch(never_sent);
             self.events.push_back(AppendEvent::Closed(error));
         }
+    }
+
+    /// Ends what was never given to the pipeline.
+    fn end_open_batch(&mut self, error: Error) {
+        self.batch.builder.clear();
+        let waiters = std::mem::take(&mut self.batch.waiters);
+        self.end(waiters, Err(error));
     }
 
     /// Ends the appends of one batch.
@@ -404,7 +411,7 @@ impl Machine for Appender {
     }
 
     fn handle_leader(&mut self, now: Nanos, hint: &LeaderHint) {
-        self.pipeline.handle_leader(now, hint);
+        self.pipeline.handle_leader(hint);
         self.advance(now);
     }
 

@@ -129,22 +129,27 @@ impl Commands {
 impl Machine for Commands {
     fn handle_up(&mut self, now: Nanos, stream: StreamId) {
         self.pipeline.handle_up(now, stream);
+        self.pipeline.drive(now);
     }
 
     fn handle_frame(&mut self, now: Nanos, stream: StreamId, frame: Frame) {
         self.pipeline.handle_frame(now, stream, &frame);
+        self.pipeline.drive(now);
     }
 
     fn handle_down(&mut self, now: Nanos, stream: StreamId, why: Error) {
         self.pipeline.handle_down(now, stream, why);
+        self.pipeline.drive(now);
     }
 
     fn handle_leader(&mut self, now: Nanos, hint: &LeaderHint) {
-        self.pipeline.handle_leader(now, hint);
+        self.pipeline.handle_leader(hint);
+        self.pipeline.drive(now);
     }
 
     fn handle_tick(&mut self, now: Nanos) {
         self.pipeline.handle_tick(now);
+        self.pipeline.drive(now);
     }
 
     fn poll_timer(&self) -> Option<Nanos> {

@@ -1,5 +1,7 @@
 //! One command on its way.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use paxlog_wire::client::{CommandBody, CommandOutcome, Origin};
 
@@ -8,7 +10,7 @@ use crate::{Error, Nanos};
 /// What to do, but for the number and the log's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    Append { log: String },
+    Append { log: Arc<str> },
     Create { name: String, if_absent: bool },
     Trim { log: String, to: u64 },
     Seal { log: String },
@@ -18,7 +20,8 @@ impl Work {
     /// The log whose id is needed first.
     pub(crate) fn log(&self) -> Option<&str> {
         match self {
-            Work::Append { log } | Work::Trim { log, .. } | Work::Seal { log } => Some(log),
+            Work::Append { log } => Some(log),
+            Work::Trim { log, .. } | Work::Seal { log } => Some(log),
             Work::Create { .. } => None,
         }
     }

@@ -10,16 +10,21 @@
 //! An item that is refused at apply ends the epoch. The producer is then opened again: under its
 //! next epoch if it has a name, as a new producer if not.
 //!
+//! Whoever owns a pipeline tells it what happened ([`Pipeline::push`], `handle_*`) and then has it do what can be done
+//! now ([`Pipeline::drive`]).
+//!
 //! A log is found by its name before anything is numbered for it. Where it must be made, that is
 //! done under an epoch of its own: a replica that finds the log there answers without using the
 //! sequence up, and then nobody could tell which sequence is next.
 
+mod asked;
 mod class;
+mod deadlines;
 mod item;
 mod replies;
 mod sending;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use paxlog_wire::client::{CommandOutcome, CommandReply, LastReceipt};
@@ -28,7 +33,9 @@ use paxlog_wire::{Code, Frame, LeaderHint, OutcomeFact, Retry};
 use crate::link::{Link, Route};
 use crate::{Effect, Error, LeaderTracker, Nanos, Opened, StreamId};
 
+use asked::{Asked, Questions};
 use class::{Class, class};
+use deadlines::Deadlines;
 use item::Item;
 pub(crate) use item::Work;
 
@@ -64,9 +71,9 @@ pub(crate) struct Pipeline<P> {
     streams: u64,
     requests: u64,
     /// What is asked on the current stream and not answered.
-    asked: BTreeMap<u64, Asked>,
-    /// Deadlines of those not reported, with their serials.
-    deadlines: BTreeSet<(Nanos, u64)>,
+    asked: Questions,
+    /// Of those not reported.
+    deadlines: Deadlines,
     /// How often a leader refused for want of a majority since something worked.
     said_so: u32,
     /// Whoever is asked next may not lead, or not even be there: it is asked for something that changes nothing first,
@@ -117,24 +124,6 @@ struct OpenProducer {
     epoch: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
-    Producer {
-        nonce: u128,
-    },
-    Lookup {
-        name: String,
-    },
-    Create {
-        name: String,
-    },
-    /// Anything that changes nothing, of somebody who may not lead.
-    Leads,
-    Item {
-        serial: u64,
-    },
-}
-
 /// The settings of a pipeline.
 pub(crate) struct Setup {
     pub(crate) policy: Policy,
@@ -176,8 +165,8 @@ impl<P> Pipeline<P> {
             serials: 0,
             streams: 0,
             requests: 0,
-            asked: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            asked: Questions::default(),
+            deadlines: Deadlines::default(),
             said_so: 0,
             unsure: false,
             trouble: None,
@@ -213,7 +202,7 @@ impl<P> Pipeline<P> {
             result: None,
         };
         self.bytes += item.bytes();
-        self.deadlines.insert((deadline, item.serial));
+        self.deadlines.insert(deadline, item.serial);
         self.queue.push_back(item);
     }
 
@@ -251,9 +240,7 @@ impl<P> Pipeline<P> {
     }
 
     pub(crate) fn handle_up(&mut self, now: Nanos, stream: StreamId) {
-        if self.link.handle_up(now, stream) {
-            self.drive(now);
-        }
+        self.link.handle_up(now, stream);
     }
 
     pub(crate) fn handle_frame(&mut self, now: Nanos, stream: StreamId, frame: &Frame) {
@@ -268,22 +255,19 @@ impl<P> Pipeline<P> {
                 self.lost(now, Error::new(Code::Unavailable, error.to_string()));
             }
         }
-        self.drive(now);
     }
 
     pub(crate) fn handle_down(&mut self, now: Nanos, stream: StreamId, why: Error) {
         if self.link.is_current(stream) {
             self.lost(now, why);
-            self.drive(now);
         }
     }
 
-    pub(crate) fn handle_leader(&mut self, now: Nanos, hint: &LeaderHint) {
+    pub(crate) fn handle_leader(&mut self, hint: &LeaderHint) {
         if self.link.note(hint) {
             self.link.close(&mut self.effects);
             self.forget_stream();
         }
-        self.drive(now);
     }
 
     /// How long a replica may say nothing.
@@ -309,14 +293,13 @@ impl<P> Pipeline<P> {
                 Error::new(Code::Unavailable, format!("{server} does not answer")),
             );
         }
-        self.drive(now);
     }
 
     pub(crate) fn poll_timer(&self) -> Option<Nanos> {
         if self.closed.is_some() {
             return None;
         }
-        let deadline = self.deadlines.first().map(|&(at, _)| at);
+        let deadline = self.deadlines.first().map(|(at, _)| at);
         let hold = if self.has_work() {
             self.link.hold_until()
         } else {
@@ -332,8 +315,7 @@ impl<P> Pipeline<P> {
     }
 
     fn has_work(&self) -> bool {
-        let opening = self.target.is_some() && self.opened().is_none();
-        opening || !self.queue.is_empty()
+        !self.queue.is_empty() || (self.target.is_some() && self.opened().is_none())
     }
 
     /// Does whatever can be done now: reports, expires, opens, sends.
@@ -358,7 +340,7 @@ impl<P> Pipeline<P> {
             match &item.result {
                 Some(Ok(outcome)) => {
                     if let Some(owner) = item.owner.take() {
-                        self.deadlines.remove(&(item.deadline, item.serial));
+                        self.deadlines.remove(item.deadline, item.serial);
                         self.settled.push_back(Settled {
                             owner,
                             result: Ok(outcome.clone()),
@@ -402,7 +384,7 @@ impl<P> Pipeline<P> {
                 continue;
             }
             self.bytes -= item.bytes();
-            self.deadlines.remove(&(item.deadline, item.serial));
+            self.deadlines.remove(item.deadline, item.serial);
             let outcome = match index == at {
                 true => error.outcome,
                 false if item.open() && !settles => OutcomeFact::Unknown,
@@ -438,7 +420,7 @@ impl<P> Pipeline<P> {
         // Never the nonce of an opening before: that would be its retry. Others' are random.
         self.producer.nonce = self.producer.nonce.wrapping_add(NONCE_STEP);
         self.asked
-            .retain(|_, asked| matches!(asked, Asked::Lookup { .. }));
+            .retain(|asked| matches!(asked, Asked::Lookup { .. }));
         self.numbered = 0;
         self.next_sequence = 0;
         self.cursor = 0;
@@ -447,7 +429,7 @@ impl<P> Pipeline<P> {
 
     /// Ends what is over its deadline with what is known of it.
     fn expire(&mut self, now: Nanos) {
-        while let Some(&(deadline, serial)) = self.deadlines.first() {
+        while let Some((deadline, serial)) = self.deadlines.first() {
             if deadline > now {
                 break;
             }
@@ -495,7 +477,7 @@ impl<P> Pipeline<P> {
             let ended: Vec<_> = self.queue.drain(at..end).collect();
             for mut item in ended {
                 self.bytes -= item.bytes();
-                self.deadlines.remove(&(item.deadline, item.serial));
+                self.deadlines.remove(item.deadline, item.serial);
                 self.tell(item.owner.take(), error.clone());
             }
             self.break_stream(error);
@@ -606,9 +588,16 @@ impl<P> Pipeline<P> {
     }
 
     fn position(&self, serial: u64) -> Option<usize> {
-        self.queue
-            .binary_search_by_key(&serial, |item| item.serial)
-            .ok()
+        // Serials rise by one, but for what ended and left before its turn.
+        let first = self.queue.front()?.serial;
+        let guess = usize::try_from(serial.checked_sub(first)?).ok()?;
+        match self.queue.get(guess) {
+            Some(item) if item.serial == serial => Some(guess),
+            _ => self
+                .queue
+                .binary_search_by_key(&serial, |item| item.serial)
+                .ok(),
+        }
     }
 }
 

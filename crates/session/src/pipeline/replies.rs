@@ -6,11 +6,12 @@ use paxlog_wire::{Code, Retry, WireError};
 use crate::{Error, Nanos};
 
 use super::class::{Class, class};
-use super::{Asked, OpenProducer, Pipeline, Policy};
+use super::asked::Asked;
+use super::{OpenProducer, Pipeline, Policy};
 
 impl<P> Pipeline<P> {
     pub(super) fn handle_reply(&mut self, now: Nanos, reply: CommandReply) {
-        let Some(asked) = self.asked.remove(&reply.request) else {
+        let Some(asked) = self.asked.remove(reply.request) else {
             return;
         };
         if let Err(error) = &reply.result
@@ -202,7 +203,7 @@ impl<P> Pipeline<P> {
             .is_some_and(|item| item.work.log() == Some(name));
         if waits && let Some(mut item) = self.queue.remove(self.numbered) {
             self.bytes -= item.bytes();
-            self.deadlines.remove(&(item.deadline, item.serial));
+            self.deadlines.remove(item.deadline, item.serial);
             self.tell(item.owner.take(), error);
         }
     }

@@ -6,7 +6,8 @@ use paxlog_wire::client::{CommandBody, CommandRequest, Origin};
 
 use crate::{Effect, Error, Message, Nanos, Outgoing, StreamId};
 
-use super::{Asked, Pipeline};
+use super::Pipeline;
+use super::asked::Asked;
 
 impl<P> Pipeline<P> {
     /// Sends what the window and the state of the producer and the logs allow.
@@ -173,8 +174,7 @@ impl<P> Pipeline<P> {
     }
 
     fn is_asked(&self, what: &Asked) -> bool {
-        // These come before any item, so they are among the first few.
-        self.asked.values().any(|asked| asked == what)
+        self.asked.contains(what)
     }
 
     fn ask(&mut self, stream: StreamId, asked: Asked, command: CommandBody) {

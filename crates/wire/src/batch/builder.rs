@@ -10,6 +10,8 @@ use crate::{limits, parts};
 
 /// Payloads of this length and more are kept as they are instead of being copied into the buffer.
 const KEPT_BYTES_MIN: usize = 16 << 10;
+/// Room that is made at once, for several small batches.
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// A finished batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +37,10 @@ impl Batch {
     }
 }
 
-/// Collects records into a batch.
+/// Collects records into a batch, and then into the next: small batches are cut from one buffer.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    /// The end of the batch so far; begins with room for the header if `closed` is empty.
+    /// The end of the batch so far; if `closed` is empty and there are records, it begins with room for the header.
     open: BytesMut,
     /// Earlier pieces.
     closed: Vec<BytesMutOrBytes>,
@@ -67,8 +69,10 @@ impl BatchBuilder {
 
     /// An empty builder with room for records of so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut open = BytesMut::with_capacity(BATCH_HEADER_BYTES + bytes);
-        open.put_bytes(0, BATCH_HEADER_BYTES);
+        let open = match bytes {
+            0 => BytesMut::new(),
+            bytes => BytesMut::with_capacity(BATCH_HEADER_BYTES + bytes),
+        };
         Self {
             open,
             closed: Vec::new(),
@@ -123,11 +127,17 @@ impl BatchBuilder {
         self.fits(record)?;
         let kept = record.payload.len() >= KEPT_BYTES_MIN;
         let encoded = record.encoded_len();
-        self.open.reserve(if kept {
+        let copied = if kept {
             encoded - record.payload.len()
         } else {
             encoded
-        });
+        };
+        if self.records == 0 {
+            self.make_room(BATCH_HEADER_BYTES + copied);
+            self.open.put_bytes(0, BATCH_HEADER_BYTES);
+        } else {
+            self.make_room(copied);
+        }
         self.open
             .put_u32_le(record.key.as_ref().map_or(NO_KEY, |key| key.len() as u32));
         self.open.put_u32_le(record.headers_len() as u32);
@@ -142,7 +152,7 @@ impl BatchBuilder {
             self.open.put_slice(value);
         }
         if kept {
-            let ours = std::mem::take(&mut self.open);
+            let ours = self.open.split();
             self.closed.push(BytesMutOrBytes::Ours(ours));
             self.closed
                 .push(BytesMutOrBytes::Kept(record.payload.clone()));
@@ -154,11 +164,25 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// The batch, with its checksum.
+    fn make_room(&mut self, bytes: usize) {
+        if self.open.capacity() - self.open.len() < bytes {
+            self.open.reserve(bytes.max(BLOCK_BYTES));
+        }
+    }
+
+    /// Forgets the records in it.
+    pub fn clear(&mut self) {
+        self.open.clear();
+        self.closed.clear();
+        self.records = 0;
+        self.bytes = BATCH_HEADER_BYTES;
+    }
+
+    /// The batch, with its checksum; the builder is empty afterwards.
     ///
     /// # Errors
     /// `Empty` without a record.
-    pub fn finish(mut self) -> Result<Batch, BatchError> {
+    pub fn finish(&mut self) -> Result<Batch, BatchError> {
         if self.records == 0 {
             return Err(BatchError::Empty);
         }
@@ -189,14 +213,14 @@ impl BatchBuilder {
         first[..BATCH_HEADER_BYTES].copy_from_slice(&head);
 
         let mut parts = Vec::with_capacity(self.closed.len() + 1);
-        for piece in self.closed {
+        for piece in self.closed.drain(..) {
             parts.push(match piece {
                 BytesMutOrBytes::Ours(bytes) => bytes.freeze(),
                 BytesMutOrBytes::Kept(bytes) => bytes,
             });
         }
         if !self.open.is_empty() {
-            parts.push(self.open.freeze());
+            parts.push(self.open.split().freeze());
         }
         debug_assert_eq!(parts::len(&parts), self.bytes);
         let info = BatchInfo {
@@ -206,6 +230,8 @@ impl BatchBuilder {
             compression: 0,
             crc,
         };
+        self.records = 0;
+        self.bytes = BATCH_HEADER_BYTES;
         Ok(Batch { info, parts })
     }
 }
