@@ -233,6 +233,30 @@ impl Cluster {
         quick.status(&self.address(replica)).await.ok()
     }
 
+    /// Waits until a replica says that it is ready.
+    ///
+    /// # Errors
+    /// If that takes longer than a minute, or a replica ended by itself.
+    pub async fn ready(&self, replica: u16) -> Result<()> {
+        let begin = Instant::now();
+        let client = Client::connect_within(self.profile_of(replica), PATIENCE).await;
+        self.alive()?;
+        let client = client?;
+        while begin.elapsed() < PATIENCE {
+            self.alive()?;
+            let status = self.status(&client, replica).await;
+            if status.is_some_and(|status| status.ready) {
+                client.close().await;
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bail!(
+            "replica {replica} was not ready within {} s",
+            PATIENCE.as_secs()
+        );
+    }
+
     /// Waits until one replica leads and serves and the others are linked to it and hold all that it had
     /// chosen when this began; gives its id.
     ///

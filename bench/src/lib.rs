@@ -2,12 +2,13 @@
 //!
 //! `cargo run --release -p bench` is the program. The soak builds on the same parts: [`Program`] (the `paxlog` binary),
 //! [`Cluster`] (three processes of it in a temporary directory), [`process`] (children that end with us), and the two
-//! measurements that a soak repeats, [`failover`] and [`memory`]. [`compare`] gives the same work to peers.
+//! measurements that a soak repeats, [`failover`] and [`memory`]. [`growth`] measures clusters that hold much. [`compare`] gives the same work to peers.
 
 pub mod cluster;
 pub mod compare;
 pub mod failover;
 mod flow;
+pub mod growth;
 pub mod machine;
 pub mod memory;
 pub mod process;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bench::compare::{self, CompareArgs};
-use bench::{Cluster, Program, Stage, failover, machine, memory, process, suite, table};
+use bench::{Cluster, Program, Stage, failover, growth, machine, memory, process, suite, table};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
   cargo run --release -p bench -- --rounds 5 --output json
   cargo run --release -p bench -- memory --bytes 1000000000
   cargo run --release -p bench -- failover --kills 10
+  cargo run --release -p bench -- growth                     many logs, many producers, much stored: about eight minutes
   cargo run --release -p bench -- compare                    beside etcd and NATS JetStream, about half an hour
 
 Starts three `paxlog serve` processes with default settings in a temporary directory, which is removed at the end.
@@ -82,6 +83,21 @@ enum What {
         #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
         kills: u64,
     },
+    /// Latency, memory and the time of a start as there are more logs, more producers, more bytes stored.
+    Growth {
+        /// Seconds of each measurement.
+        #[arg(long, default_value_t = growth::Plan::default().secs, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        secs: u64,
+        /// So many logs, each with a record.
+        #[arg(long, default_values_t = growth::Plan::default().logs, value_delimiter = ',', value_name = "LIST", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        logs: Vec<u64>,
+        /// So many producers at once, each with connections and a log of its own.
+        #[arg(long, default_values_t = growth::Plan::default().producers, value_delimiter = ',', value_name = "LIST", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        producers: Vec<u64>,
+        /// So many payload bytes in one log; each replica keeps them.
+        #[arg(long, default_values_t = growth::Plan::default().stored, value_delimiter = ',', value_name = "LIST", value_parser = clap::value_parser!(u64).range(1_000_000..=1_000_000_000_000))]
+        stored: Vec<u64>,
+    },
     /// The same work against Paxlog, etcd and NATS JetStream, in turns, beside the floor.
     Compare(CompareArgs),
     /// One load generator of `compare`.
@@ -133,6 +149,25 @@ fn run(cli: &Cli) -> Result<bool> {
         return Ok(true);
     }
     let program = Program::find(cli.program.as_deref())?;
+    if let Some(What::Growth {
+        secs,
+        logs,
+        producers,
+        stored,
+    }) = &cli.what
+    {
+        let plan = growth::Plan {
+            secs: *secs,
+            logs: logs.clone(),
+            producers: producers.clone(),
+            stored: stored.clone(),
+        };
+        let fresh = |name: &str| Cluster::start(&program, &stage.sub(name)?);
+        let value = growth::measure(fresh, stage.path(), &plan, note)?;
+        let text = format!("{}\n{}", table::growth(&value), load_line(&value));
+        cli.print(&value, &text);
+        return Ok(true);
+    }
     let mut cluster = Cluster::start(&program, &stage.sub("cluster")?)?;
     let (value, text, good) = match &cli.what {
         None => {
@@ -190,7 +225,9 @@ fn run(cli: &Cli) -> Result<bool> {
             );
             (value, text, true)
         }
-        Some(What::Compare(_) | What::Load { .. }) => unreachable!("done above"),
+        Some(What::Compare(_) | What::Growth { .. } | What::Load { .. }) => {
+            unreachable!("done above")
+        }
     };
     cluster.stop_and_verify()?;
     cli.print(&value, &text);

@@ -1,6 +1,6 @@
 //! Results as tables for people.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Microseconds with the digits that matter.
 pub(crate) fn us(value: &Value) -> String {
@@ -185,14 +185,61 @@ pub fn memory(all: &Value) -> String {
     out
 }
 
+/// What [`growth::measure`](crate::growth::measure) gave.
+pub fn growth(all: &Value) -> String {
+    let mut out = format!(
+        "three replica processes, default settings, 1 KiB records; each row a cluster of its own, {} s a measurement\n",
+        text(&all["plan"]["secs"])
+    );
+    let mut line = |cells: [&str; 8]| {
+        let [what, lone, lone_p99, many, p50, p99, anon, start] = cells;
+        out.push_str(&format!(
+            "{what:<20}{lone:>10}{lone_p99:>10}{many:>14}{p50:>10}{p99:>10}{anon:>10}{start:>10}\n"
+        ));
+    };
+    line([
+        "",
+        "lone p50",
+        "p99",
+        "in flight: /s",
+        "p50",
+        "p99",
+        "RssAnon",
+        "start",
+    ]);
+    for row in all["rows"].as_array().into_iter().flatten() {
+        let count = row["count"].as_u64().unwrap_or(0);
+        let what = match row["what"].as_str() {
+            Some("bytes stored") => format!("{} GB stored", number(&json!(count as f64 / 1e9))),
+            Some(what) if count == 1 => format!("1 {}", what.trim_end_matches('s')),
+            what => format!("{} {}", rate(&row["count"]), what.unwrap_or("?")),
+        };
+        let many = if row["many"].is_null() {
+            &row["one_each"]
+        } else {
+            &row["many"]
+        };
+        line([
+            &what,
+            &us(&row["lone"]["p50_us"]),
+            &us(&row["lone"]["p99_us"]),
+            &rate(&many["ops_per_s"]),
+            &us(&many["p50_us"]),
+            &us(&many["p99_us"]),
+            &format!("{} MB", text(&row["anon_mb"])),
+            &us(&json!(row["start_ms"].as_f64().map(|ms| ms * 1e3))),
+        ]);
+    }
+    out.push_str("in flight: 256 over four producers, or one of each of the row's producers");
+    out
+}
+
 fn yes_or_no(value: &Value) -> &'static str {
     if *value == true { "yes" } else { "NO" }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

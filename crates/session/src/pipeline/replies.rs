@@ -5,8 +5,8 @@ use paxlog_wire::{Code, Retry, WireError};
 
 use crate::{Error, Nanos};
 
-use super::class::{Class, class};
 use super::asked::Asked;
+use super::class::{Class, class};
 use super::{OpenProducer, Pipeline, Policy};
 
 impl<P> Pipeline<P> {

@@ -180,6 +180,40 @@ proptest! {
     }
 
     #[test]
+    fn a_builder_that_is_used_again_builds_what_a_new_one_does(
+        batches in vec((vec(record(), 1..6), any::<bool>()), 1..20), kept in any::<prop::sample::Index>(),
+    ) {
+        let fresh = |records: &[Record]| {
+            let mut builder = BatchBuilder::new();
+            for record in records {
+                builder.push(record).unwrap();
+            }
+            builder.finish().unwrap()
+        };
+        let mut builder = BatchBuilder::new();
+        let mut built = Vec::new();
+        for (records, forgotten) in &batches {
+            for record in records {
+                builder.push(record).unwrap();
+            }
+            if *forgotten {
+                builder.clear();
+            } else {
+                built.push((records, builder.finish().unwrap()));
+            }
+            prop_assert!(builder.is_empty());
+            // Some are dropped early, so that their room is used again.
+            if !built.is_empty() && kept.index(3) == 0 {
+                built.remove(0);
+            }
+        }
+        for (records, batch) in built {
+            prop_assert_eq!(batch.info(), fresh(records).info());
+            prop_assert_eq!(batch.parts().concat(), fresh(records).parts().concat());
+        }
+    }
+
+    #[test]
     fn any_bytes_are_a_batch_or_an_error(section in bytes(300), records in 0u32..20, cuts in vec(any::<prop::sample::Index>(), 0..5)) {
         // A right header and checksum before any section: the structure is what is left to check.
         let mut whole = BytesMut::zeroed(32);
