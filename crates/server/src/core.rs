@@ -12,6 +12,7 @@ use paxlog_quic::{BoundSocket, Credentials, Endpoint, Plane, Tuning};
 use paxlog_quic::{LinkPeer, Links, LinksConfig};
 use paxlog_wal::Wal;
 use paxlog_wire::Code;
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
 use crate::aux_io::AuxIo;
@@ -67,25 +68,29 @@ pub(crate) struct Bound {
 
 /// Runs a replica to its end. What came of its start is told on `started`.
 pub(crate) fn run(seed: Seed, started: &SyncSender<Result<Bound, StartError>>) -> ExitReason {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-    {
+        .build_local(LocalOptions::default());
+    let runtime = match built {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = started.send(Err(StartError::Thread(error)));
             return ExitReason::Stopped;
         }
     };
-    let local = tokio::task::LocalSet::new();
-    let reason = local.block_on(&runtime, drive(seed, started));
-    drop(local);
+    // A task like the others: to wake what `block_on` polls is a system call each time, also from this thread.
+    let driving = runtime.spawn_local(drive(seed, started.clone()));
+    let reason = match runtime.block_on(driving) {
+        Ok(reason) => reason,
+        // It is never aborted.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
     // Endpoints tell their peers that they are closed before their sockets go.
     runtime.shutdown_timeout(Duration::from_millis(100));
     reason
 }
 
-async fn drive(seed: Seed, started: &SyncSender<Result<Bound, StartError>>) -> ExitReason {
+async fn drive(seed: Seed, started: SyncSender<Result<Bound, StartError>>) -> ExitReason {
     let begin = Instant::now();
     let (turns, endpoints) = match assemble(seed, begin) {
         Ok((turns, bound, endpoints)) => {

@@ -33,6 +33,17 @@ pub(crate) struct Inner {
     pub(crate) waking: bool,
     /// The preparer was woken and has not come yet.
     pub(crate) preparing: bool,
+    /// How many wait for durability.
+    pub(crate) waiting: u32,
+}
+
+impl Inner {
+    /// Whether a log thread is to be woken now; it is taken for woken then.
+    fn wakes(&mut self) -> bool {
+        let wakes = self.idle > 0 && !self.waking && self.core.can_write();
+        self.waking |= wakes;
+        wakes
+    }
 }
 
 /// A segment that is there.
@@ -186,6 +197,7 @@ impl Shared {
                 idle: 0,
                 waking: false,
                 preparing: false,
+                waiting: 0,
             }),
             work: Condvar::new(),
             prepare: Condvar::new(),
@@ -229,10 +241,18 @@ impl Shared {
         }
     }
 
-    /// Wakes a log thread, if one sleeps and there is something to write.
-    pub(crate) fn wake(&self, inner: &mut Inner) {
-        if inner.idle > 0 && !inner.waking && inner.core.can_write() {
-            inner.waking = true;
+    /// Wakes a log thread, if one sleeps and there is something to write; without the lock, which it would only run into.
+    pub(crate) fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
+        let wakes = inner.wakes();
+        drop(inner);
+        if wakes {
+            self.work.notify_one();
+        }
+    }
+
+    /// As [`Shared::wake`], where the lock is still needed.
+    pub(crate) fn wake_held(&self, inner: &mut Inner) {
+        if inner.wakes() {
             self.work.notify_one();
         }
     }
@@ -317,13 +337,16 @@ impl Shared {
             frames: op.covers.frames,
             files: files.len() as u32,
         };
-        {
+        let awaited = {
             let mut inner = self.inner();
             inner.core.synced(op, result);
             self.durable
                 .store(inner.core.durable_lsn().0, Ordering::Release);
             self.unsynced
                 .store(inner.core.unsynced_bytes(), Ordering::Relaxed);
+            inner.waiting > 0
+        };
+        if awaited {
             self.advanced.notify_all();
         }
         if let Some(failure) = failure {
@@ -396,7 +419,7 @@ impl Shared {
         lock(&self.files).insert(seq, file);
         let mut inner = self.inner();
         inner.core.activated(seq);
-        self.wake(&mut inner);
+        self.wake(inner);
         Ok(())
     }
 

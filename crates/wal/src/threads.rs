@@ -64,8 +64,7 @@ fn log(shared: &Shared) {
     while !inner.stop {
         if let Some(op) = inner.core.next_sync() {
             // Somebody else goes on copying meanwhile.
-            shared.wake(&mut inner);
-            drop(inner);
+            shared.wake(inner);
             shared.run_sync(op);
             inner = shared.inner();
         } else if let Some(op) = inner.core.next_write() {
@@ -130,7 +129,7 @@ fn watch(shared: &Shared) {
             && inner.core.mark()
         {
             shared.appended(&mut inner);
-            shared.wake(&mut inner);
+            shared.wake_held(&mut inner);
         }
         let running = shared.running();
         drop(inner);

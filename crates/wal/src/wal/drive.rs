@@ -47,7 +47,7 @@ impl Wal {
         let marked = inner.core.mark();
         if marked {
             self.shared.appended(&mut inner);
-            self.shared.wake(&mut inner);
+            self.shared.wake(inner);
         }
         marked
     }

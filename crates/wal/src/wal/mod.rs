@@ -110,7 +110,7 @@ impl Wal {
     pub fn append(&self, meta: FrameMeta, parts: &[Bytes]) -> Result<Lsn, AppendError> {
         let mut inner = self.shared.inner();
         let lsn = self.push(&mut inner, meta, parts)?;
-        self.shared.wake(&mut inner);
+        self.shared.wake(inner);
         Ok(lsn)
     }
 
@@ -149,7 +149,7 @@ impl Wal {
 
     /// Wakes the log for what was enqueued; cheap when there is nothing.
     pub fn flush(&self) {
-        self.shared.wake(&mut self.shared.inner());
+        self.shared.wake(self.shared.inner());
     }
 
     /// Stores the owner's small state: appended at once, twice, and repeated at the head of every
@@ -162,7 +162,7 @@ impl Wal {
         self.room(&inner, state.len() as u64, self.state_bytes_max)?;
         let lsn = inner.core.state(state);
         self.shared.appended(&mut inner);
-        self.shared.wake(&mut inner);
+        self.shared.wake(inner);
         Ok(lsn)
     }
 
@@ -224,12 +224,14 @@ impl Wal {
                     });
                 }
             } else {
-                self.shared.wake(&mut inner);
+                self.shared.wake_held(&mut inner);
+                inner.waiting += 1;
                 inner = self
                     .shared
                     .advanced
                     .wait(inner)
                     .expect("a thread of the log panicked");
+                inner.waiting -= 1;
             }
         }
     }
@@ -250,7 +252,7 @@ impl Wal {
             }
             let retired = inner.core.retire(seq);
             self.shared.appended(&mut inner);
-            self.shared.wake(&mut inner);
+            self.shared.wake(inner);
             retired
         };
         let count = retired.as_ref().map_or(0, |(_, gone)| gone.len());
@@ -338,7 +340,7 @@ impl Wal {
                 inner.core.seal();
                 self.shared.appended(&mut inner);
             }
-            self.shared.wake(&mut inner);
+            self.shared.wake_held(&mut inner);
             // The seal if there is one, else the last frame.
             if inner.core.is_closed() {
                 tail
