@@ -40,7 +40,7 @@ impl Default for Plan {
 const INFLIGHT: u64 = 1024;
 const MAKING: usize = 64;
 const PAYLOAD: usize = 1024;
-/// Into which bytes are stored, and to which the measured appends go then.
+/// Into which bytes are stored; what is measured goes to logs of its own.
 const STORED: &str = "growth/stored";
 
 /// Measures all rows, each in a cluster of its own from `fresh`, whose directories are in `dir`; `told` hears what is being

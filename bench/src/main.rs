@@ -17,7 +17,7 @@ use serde_json::{Value, json};
   cargo run --release -p bench -- --rounds 5 --output json
   cargo run --release -p bench -- memory --bytes 1000000000
   cargo run --release -p bench -- failover --kills 10
-  cargo run --release -p bench -- growth                     many logs, many producers, much stored: about eight minutes
+  cargo run --release -p bench -- growth                     many logs, many producers, much stored: about five minutes
   cargo run --release -p bench -- compare                    beside etcd and NATS JetStream, about half an hour
 
 Starts three `paxlog serve` processes with default settings in a temporary directory, which is removed at the end.
