@@ -49,7 +49,7 @@ pub(crate) fn reply(outcome: &Outcome, state: &State) -> Result<CommandOutcome, 
             timestamp: timestamp.0,
             tail: tail.0,
             version,
-            durability: Durability::Majority,
+            durability: Durability::MAJORITY,
             duplicate,
         })),
         Outcome::Trimmed {
@@ -86,7 +86,7 @@ pub(crate) fn refused(why: &Refusal) -> WireError {
         Refusal::DedupExpired => plain(Code::DedupExpired),
         Refusal::SequenceGap { expected } => {
             let mut error = plain(Code::SequenceGap);
-            error.expected_sequence = Some(expected);
+            error.found = Some(expected);
             error
         }
         Refusal::Sealed { tail } => plain(Code::Sealed).with_tail(tail.0),

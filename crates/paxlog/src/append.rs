@@ -417,7 +417,7 @@ fn summary_json(log: &str, summary: &Summary, interrupted: bool) -> serde_json::
         "records": summary.records,
         "bytes": summary.bytes,
         "timestamp": summary.timestamp.map(time::format_ns),
-        "durability": durability(Durability::Majority),
+        "durability": durability(Durability::MAJORITY),
     });
     for (key, count) in [("unknown", summary.unknown), ("refused", summary.refused)] {
         if count > 0 || (interrupted && key == "unknown") {
@@ -462,7 +462,7 @@ fn summary_text(log: &str, summary: &Summary, interrupted: bool) -> String {
 
 fn durability(durability: Durability) -> &'static str {
     match durability {
-        Durability::Majority => "majority",
+        Durability::MAJORITY => "majority",
     }
 }
 

@@ -94,6 +94,8 @@ impl Alone {
         let command = CommandBody::Append {
             origin: self.origin(),
             log: LOG,
+            if_tail: None,
+            fence: None,
         };
         self.command(command, batch)
     }

@@ -84,7 +84,7 @@ impl<P> Pipeline<P> {
     }
 
     fn item_refused(&mut self, now: Nanos, at: usize, request: u64, refusal: WireError) {
-        let expected = refusal.expected_sequence;
+        let expected = refusal.found;
         let error = Error::from(refusal);
         let item = &mut self.queue[at];
         item.pending -= 1;

@@ -243,7 +243,7 @@ impl Cluster {
                 timestamp: timestamp.0,
                 tail: tail.0,
                 version,
-                durability: Durability::Majority,
+                durability: Durability::MAJORITY,
                 duplicate,
             }),
             Outcome::Trimmed {
@@ -271,7 +271,7 @@ impl Cluster {
             Outcome::Refused { why, version } => {
                 let mut error = WireError::new(code(why), why.to_string()).with_version(version);
                 if let Refusal::SequenceGap { expected } = why {
-                    error.expected_sequence = Some(expected);
+                    error.found = Some(expected);
                 }
                 return Err(error);
             }

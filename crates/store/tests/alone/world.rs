@@ -201,7 +201,15 @@ impl Alone {
             .expect("not too large");
         let parts = builder.finish().expect("one record").into_parts();
         let origin = self.origin();
-        let mut event = self.request(deadline_ms, CommandBody::Append { origin, log });
+        let mut event = self.request(
+            deadline_ms,
+            CommandBody::Append {
+                origin,
+                log,
+                if_tail: None,
+                fence: None,
+            },
+        );
         if let Event::Command { batch, .. } = &mut event {
             *batch = parts;
         }

@@ -125,6 +125,8 @@ impl Sim {
                 CommandBody::Append {
                     origin: origin(sequence),
                     log,
+                    if_tail: None,
+                    fence: None,
                 },
                 parts,
             );
