@@ -2,10 +2,10 @@
 //! a new variant does not compile without a sample's name.
 
 use paxlog_paxos::{
-    Accept, Accepted, Ballot, BelowChosen, ClusterId, ConfigNumber, Confirm, Confirmed, Echo,
-    Envelope, Fetch, FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, GroupId,
-    HandOver, Heartbeat, Incarnation, Leading, Member, Message, Prepare, Promise, PromisedSlot,
-    Refuse, ReplicaId, Slot, UnknownSlots, Value,
+    Accept, Accepted, AskIndex, Ballot, BelowChosen, ClusterId, ConfigNumber, Confirm, Confirmed,
+    Echo, Envelope, Fetch, FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, GroupId,
+    HandOver, Heartbeat, Incarnation, Index, Leading, Member, Message, Prepare, Promise,
+    PromisedSlot, Refuse, ReplicaId, Slot, UnknownSlots, Value,
 };
 use paxlog_wire::batch::{Batch, BatchBuilder, Record};
 use paxlog_wire::client::*;
@@ -810,6 +810,12 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
             ballot,
             chosen: Slot(8),
         }),
+        Message::AskIndex(AskIndex { life: 5, token: 6 }),
+        Message::Index(Index {
+            life: 5,
+            token: 6,
+            index: Some(Slot(7)),
+        }),
     ];
     let samples = samples
         .into_iter()
@@ -850,5 +856,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         Message::Confirm(_) => "envelope.confirm",
         Message::Confirmed(_) => "envelope.confirmed",
         Message::HandOver(_) => "envelope.hand_over",
+        Message::AskIndex(_) => "envelope.ask_index",
+        Message::Index(_) => "envelope.index",
     })
 }
