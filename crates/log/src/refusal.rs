@@ -55,7 +55,7 @@ pub enum Refusal {
         tail: Offset,
     },
     /// The log's fence is another than the append carries, or than a new fence was conditioned on.
-    #[error("the log's fence is another, so this writer is shut out: check-tail shows the fence")]
+    #[error("the log has another fence than this")]
     OtherFence,
     /// There is no cursor of that name.
     #[error("the log has no such cursor")]

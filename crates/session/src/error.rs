@@ -24,6 +24,10 @@ pub struct Error {
     pub tail: Option<u64>,
     /// The first offset still kept, with `Trimmed`.
     pub trim_point: Option<u64>,
+    /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; the producer's
+    /// epoch, with `Fenced` where it was opened again elsewhere (none: it is the log's fence that differs); where the
+    /// cursor stands, with `CursorMismatch` (none: there is no such cursor).
+    pub found: Option<u64>,
     /// How many commands had been applied to the log, where the error is about one.
     pub version: Option<u64>,
 }
@@ -79,6 +83,7 @@ impl From<WireError> for Error {
             leader: error.leader,
             tail: error.tail,
             trim_point: error.trim_point,
+            found: error.found,
             version: error.version,
         }
     }

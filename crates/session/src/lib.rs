@@ -40,7 +40,7 @@ mod rng;
 mod tail;
 
 pub use appender::{AppendEvent, Appender, AppenderConfig, NotTaken, Opened};
-pub use commands::{CommandDone, Commands, CommandsConfig};
+pub use commands::{Change, Command, CommandDone, Commands, CommandsConfig};
 pub use effect::{Effect, Message, Outgoing, StreamId};
 pub use error::{Error, account};
 pub use leader::{LeaderTracker, Server};

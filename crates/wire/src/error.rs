@@ -251,7 +251,8 @@ pub struct WireError {
     pub tail: Option<u64>,
     /// The first offset still kept, with `Trimmed`.
     pub trim_point: Option<u64>,
-    /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; where the
+    /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; the producer's
+    /// epoch, with `Fenced` where it was opened again elsewhere (none: it is the log's fence that differs); where the
     /// cursor stands, with `CursorMismatch` (none: there is no such cursor).
     pub found: Option<u64>,
     /// The log's id, where it is about one that exists.

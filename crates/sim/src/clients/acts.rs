@@ -1,7 +1,9 @@
 //! What clients do.
 
 use bytes::Bytes;
-use paxlog_session::{AppenderConfig, Consistency as Whom, NotTaken, ReadConfig, TailConfig};
+use paxlog_session::{
+    AppenderConfig, Change, Command, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
+};
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{LogRef, Query, ReadFrom};
 
@@ -237,7 +239,8 @@ impl World {
             return;
         };
         under_way.insert(token.0, op);
-        machine.trim(self.now, token, &name, to, self.now + DEADLINE);
+        let command = Command::on(&name, Change::Trim { to });
+        machine.push(self.now, token, command, self.now + DEADLINE);
         self.settle(actor);
     }
 
@@ -272,7 +275,8 @@ impl World {
             return;
         };
         under_way.insert(token.0, op);
-        machine.seal(self.now, token, &name, self.now + DEADLINE);
+        let command = Command::on(&name, Change::Seal);
+        machine.push(self.now, token, command, self.now + DEADLINE);
         self.settle(actor);
     }
 

@@ -66,7 +66,7 @@ impl Alone {
         );
         let config = Config {
             paxos,
-            create_on_append: true,
+            create_on_append: vec![String::new()],
             addresses: vec![],
             value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
         };
