@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use paxlog_server::config::{self, Config, Overrides};
 
+use crate::cli::Global;
 use crate::failure::Failure;
 use crate::{output, replica};
 
@@ -171,9 +172,9 @@ impl ConfigArgs {
 /// How long a replica may take to hand over and close its log once it was asked to stop.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 
-pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
+pub(crate) fn serve(global: &Global, args: ServeArgs) -> Result<(), Failure> {
     if args.print_sample {
-        return output::print_line(config::SAMPLE.trim_end());
+        return output::print_sample(global.output, config::SAMPLE);
     }
     let config = args.config.load()?;
     replica::run_one(&config, args.until_stdin_ends)

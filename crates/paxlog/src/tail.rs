@@ -51,7 +51,8 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
         None => From::TailMinus(args.records),
     };
     let interrupt = Interrupt::watch();
-    let client = connect::connect(global, args.deadline.deadline).await?;
+    let deadline = args.deadline.deadline;
+    let client = interrupt.or(connect::connect(global, deadline)).await??;
     let printer = Printer::new(args.form, global.output, args.nul);
     let mut out = Stdout::new();
     if !args.follow {
@@ -59,7 +60,9 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
             consistency: Consistency::Local,
             ..ReadOptions::default()
         };
-        let mut reader = client.read(&args.log, from, options).await?;
+        let mut reader = interrupt
+            .or(client.read(&args.log, from, options))
+            .await??;
         loop {
             tokio::select! {
                 batch = reader.next_batch() => match batch {
@@ -77,7 +80,9 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
             }
         }
     }
-    let mut tail = client.tail(&args.log, from, TailOptions::default()).await?;
+    let mut tail = interrupt
+        .or(client.tail(&args.log, from, TailOptions::default()))
+        .await??;
     loop {
         let event = tokio::select! {
             event = tail.next() => event?,
@@ -88,12 +93,16 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
                 printer.batch(&mut out, &batch)?;
                 out.flush()?;
             }
-            TailEvent::Gap { to } => {
-                output::note(&format!("records before {to} were trimmed; going on there"))
-            }
+            TailEvent::Gap { to } => output::note(
+                global.output,
+                &format!("records before {to} were trimmed; going on there"),
+            ),
             TailEvent::CaughtUp { .. } => {}
             TailEvent::Sealed { tail } => {
-                output::note(&format!("{} is sealed; it ends at {tail}", args.log));
+                output::note(
+                    global.output,
+                    &format!("{} is sealed; it ends at {tail}", args.log),
+                );
                 return Ok(());
             }
         }
