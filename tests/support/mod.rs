@@ -14,7 +14,7 @@ pub(crate) mod trace;
 use std::time::{Duration, Instant};
 
 pub(crate) use cluster::{Cluster, Options};
-pub(crate) use command::{Output, Paxlog, Running, Signal, output_of, paxlog, signal};
+pub(crate) use command::{Output, Paxlog, Plumbed, Running, Signal, output_of, paxlog, signal};
 pub(crate) use direct::{Stored, read_at};
 pub(crate) use http::{get, status_of};
 pub(crate) use ports::Ports;

@@ -202,7 +202,6 @@ mod tests {
             "sim --seeds 1..3 --shrink",
             "completions tcsh",
             "man dir --page append",
-            "man --page frobnicate",
             "frobnicate",
         ] {
             let error = Cli::try_parse_from(["paxlog"].into_iter().chain(line.split(' ')))

@@ -1,6 +1,6 @@
 //! `paxlog completions`: scripts for shells, made from the same definitions as the command line itself.
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -39,8 +39,21 @@ pub(crate) fn completions(global: &Global, args: &CompletionsArgs) -> Result<(),
 /// Into memory first: the generators panic where they cannot write.
 fn script(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "paxlog", &mut script);
+    let mut command = visible(&Cli::command()).version(env!("CARGO_PKG_VERSION"));
+    command = command.propagate_version(true);
+    clap_complete::generate(shell, &mut command, "paxlog", &mut script);
     script
+}
+
+/// The command without what is hidden in it, which the generators would offer.
+fn visible(command: &Command) -> Command {
+    let arguments = command.get_arguments().filter(|a| !a.is_hide_set());
+    let commands = command.get_subcommands().filter(|c| !c.is_hide_set());
+    let about = command.get_about().cloned().unwrap_or_default();
+    Command::new(command.get_name().to_owned())
+        .about(about)
+        .args(arguments.cloned())
+        .subcommands(commands.map(visible))
 }
 
 #[cfg(test)]

@@ -13,15 +13,16 @@ impl Interrupt {
     /// Takes the signals over; call it within a runtime.
     pub(crate) fn watch() -> Interrupt {
         let (sender, receiver) = watch::channel(false);
+        // Here and not in the task, which may not run before what is to be removed has been made.
+        let (Ok(mut int), Ok(mut term)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            // Without handlers the signals keep their default: they end the process.
+            return Interrupt(receiver);
+        };
+        let mut hangup = hangup();
         tokio::spawn(async move {
-            let (Ok(mut int), Ok(mut term)) = (
-                signal(SignalKind::interrupt()),
-                signal(SignalKind::terminate()),
-            ) else {
-                // Without handlers the signals keep their default: they end the process.
-                return;
-            };
-            let mut hangup = hangup();
             for _ in 0..2 {
                 tokio::select! {
                     _ = int.recv() => {}

@@ -13,6 +13,8 @@ mod dev;
 mod failure;
 mod format;
 mod framing;
+#[cfg(test)]
+mod help_tests;
 mod input;
 mod interrupt;
 mod log;
