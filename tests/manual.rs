@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::paxlog;
+use crate::support::{paxlog, skipped};
 use crate::verbs::commands;
 
 /// Runs a program over a file; none if there is no such program.
@@ -16,7 +16,10 @@ fn run(program: &str, arguments: &[&str], file: &Path) -> Option<(bool, String, 
         .stdin(Stdio::null())
         .output();
     let Ok(output) = output else {
-        eprintln!("SKIPPED: there is no {program} here");
+        skipped(&format!(
+            "there is no {program} here to look at {}",
+            file.display()
+        ));
         return None;
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -64,6 +67,11 @@ fn shells_take_their_scripts() {
             assert!(ok && said.is_empty(), "{shell}: {said}");
         }
     }
+    // What fish itself would offer.
+    let ask = ["-N", "-c", "source $argv[1]; complete -C 'paxlog log des'"];
+    if let Some((ok, offered, said)) = run("fish", &ask, &dir.path().join("fish")) {
+        assert!(ok && offered.starts_with("describe"), "{offered} {said}");
+    }
     let json = paxlog(["completions", "bash", "--output", "json"]).run();
     let json = json.ok().json();
     let text = paxlog(["completions", "bash"]).run().ok().text();
@@ -92,7 +100,7 @@ fn offered(script: &Path, here: &Path, line: &str) -> Option<Vec<String>> {
         .stdin(Stdio::null())
         .output();
     let Ok(output) = output else {
-        eprintln!("SKIPPED: there is no bash here");
+        skipped("there is no bash here to complete a line");
         return None;
     };
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -169,6 +177,9 @@ fn every_command_has_a_page_that_formatters_take() {
         );
     }
     let commands = commands();
+    let there = |tool: &str| run(tool, &[], Path::new("/dev/null")).is_some();
+    let (groff, mandoc) = (there("groff"), there("mandoc"));
+    let title = |words: &str| format!("\n.TH PAXLOG{words} 1 \"\" \"paxlog ");
     let written = std::fs::read_dir(&pages).expect("there").count();
     assert_eq!(
         written,
@@ -182,18 +193,22 @@ fn every_command_has_a_page_that_formatters_take() {
         let shown = paxlog(["man", "--page", &name]).run().ok();
         assert_eq!(shown.text(), page, "{name}");
         well_formed(&name, &page);
-        // As a reader sees it: examples a line each, options with their defaults.
-        if let Some((ok, text, said)) = run(
-            "groff",
-            &["-man", "-ww", "-Tutf8", "-P-c", "-rLL=100n"],
-            &file,
-        ) {
-            // Of the formatter itself, where its fonts or macros are not all there.
-            let ours = said.contains("warning") || !ok;
-            assert!(!ours, "{name}: {said}");
+        let upper = words.to_uppercase().replace(' ', "-");
+        let upper = if upper.is_empty() {
+            upper
+        } else {
+            format!("-{upper}")
+        };
+        assert!(page.contains(&title(&upper)), "{name}");
+        // As a reader sees it.
+        let options = ["-man", "-ww", "-Tutf8", "-P-c", "-rLL=100n"];
+        if groff && let Some((ok, text, said)) = run("groff", &options, &file) {
+            // What it says beside warnings is of its own fonts and macros, where they are not all there.
+            assert!(ok && !said.contains("warning"), "{name}: {said}");
             assert!(*parent || text.contains("EXAMPLES"), "{name}: {text}");
         }
-        if let Some((ok, _, said)) = run("mandoc", &["-T", "lint", "-W", "error"], &file) {
+        if mandoc && let Some((ok, _, said)) = run("mandoc", &["-T", "lint", "-W", "error"], &file)
+        {
             assert!(ok, "{name}: {said}");
         }
     }

@@ -1,13 +1,15 @@
 //! Pipes that close, signals, streams that cannot be written: nothing is lost, nothing is left behind.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, PipeWriter, Write};
+use std::io::{BufRead, BufReader, PipeWriter};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Cluster, Options, Plumbed, Ports, Rng, Signal, paxlog, signal, until};
+use crate::support::{
+    Cluster, Options, Plumbed, Ports, Rng, Signal, paxlog, signal, skipped, until,
+};
 use crate::verbs::{World, rows};
 
 fn single() -> Cluster {
@@ -27,7 +29,7 @@ fn unread() -> PipeWriter {
 fn full() -> Option<std::fs::File> {
     let full = OpenOptions::new().write(true).open("/dev/full").ok();
     if full.is_none() {
-        eprintln!("SKIPPED: there is no /dev/full here");
+        skipped("there is no /dev/full here");
     }
     full
 }
@@ -358,7 +360,7 @@ fn under_nohup() -> bool {
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     let ignored = mask.is_none_or(|mask| mask & 1 == 1);
     if ignored {
-        eprintln!("SKIPPED: SIGHUP is ignored here, or that cannot be told");
+        skipped("SIGHUP is ignored here, or that cannot be told");
     }
     ignored
 }
@@ -402,7 +404,7 @@ fn under_nohup_a_closed_terminal_is_no_reason_to_stop() {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let ports = Ports::take();
     let (ready, stdout) = std::io::pipe().expect("a pipe");
-    let mut child = Command::new("sh")
+    let child = Command::new("sh")
         .args([
             "-c",
             "trap '' HUP; exec \"$0\" \"$@\"",
@@ -412,23 +414,22 @@ fn under_nohup_a_closed_terminal_is_no_reason_to_stop() {
         .args(["--listen", &ports.clients(1).to_string()])
         .args(["--metrics", &ports.metrics(1).to_string()])
         .env("TMPDIR", temporary.path())
-        // It ends with this process.
         .stdin(Stdio::null())
         .stdout(stdout)
         .spawn()
         .expect("a shell");
+    let mut run = Plumbed::of(child, "nohup paxlog dev");
     let mut line = String::new();
     BufReader::new(ready).read_line(&mut line).expect("a line");
     let ready: Value = serde_json::from_str(&line).expect("JSON");
     let profile = ready["profile"].as_str().expect("a path").to_owned();
-    signal(&child, Signal::HUP);
+    signal(&run.child, Signal::HUP);
     paxlog(["append", "notes", "-m", "x", "--profile", &profile])
         .run()
         .ok();
-    let ran = child.try_wait().expect("a child of ours").is_none();
-    signal(&child, Signal::TERM);
-    let status = child.wait().expect("a child of ours");
-    assert!(ran && status.success(), "{status}");
+    let ended = run.child.try_wait().expect("a child of ours");
+    assert!(ended.is_none(), "{ended:?}");
+    signal(&run.child, Signal::TERM);
+    assert_eq!(run.end(), Some(0));
     nothing_left(temporary.path(), "dev");
-    let _ = std::io::stdout().flush();
 }

@@ -65,6 +65,9 @@ impl Terminal {
     }
 }
 
+/// Variables of the environment.
+type Settings = &'static [(&'static str, &'static str)];
+
 /// A command whose terminal can do everything, unless `settings` say otherwise.
 fn with(arguments: &[&str], settings: &[(&str, &str)]) -> Paxlog {
     let command = paxlog(arguments).env("TERM", "xterm-256color");
@@ -89,7 +92,7 @@ fn escapes_are_told_apart() {
 }
 
 /// What the environment says, and whether there are colours on a terminal, and elsewhere.
-const SETTINGS: [(&[(&str, &str)], bool, bool); 9] = [
+const SETTINGS: [(Settings, bool, bool); 9] = [
     (&[], true, false),
     (&[("NO_COLOR", "1")], false, false),
     (&[("NO_COLOR", "0")], false, false),

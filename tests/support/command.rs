@@ -164,6 +164,13 @@ pub(crate) struct Plumbed {
 }
 
 impl Plumbed {
+    pub(crate) fn of(child: Child, shown: &str) -> Plumbed {
+        Plumbed {
+            shown: shown.to_owned(),
+            child,
+        }
+    }
+
     /// Waits for its end: the exit code, none if a signal ended it.
     pub(crate) fn end(mut self) -> Option<i32> {
         wait(&mut self.child, &self.shown)

@@ -28,6 +28,11 @@ pub(crate) const LIVENESS: Duration = Duration::from_secs(90);
 /// How often something is looked at that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Says that something is not tested here, where everybody sees it: `eprintln` would be shown of failed tests only.
+pub(crate) fn skipped(why: &str) {
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {why}\n"));
+}
+
 /// Waits until `look` finds something.
 ///
 /// # Panics

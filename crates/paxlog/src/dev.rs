@@ -36,7 +36,7 @@ pub(crate) struct DevArgs {
         conflicts_with = "ephemeral"
     )]
     dir: PathBuf,
-    /// How many replicas: 1, 3 or 5.
+    /// How many replicas: 1, 3 or 5 [default: as many as there are, at first 3].
     #[arg(long, value_name = "N", value_parser = replicas)]
     replicas: Option<u16>,
     /// The first replica's address for clients; the others count up from it.

@@ -28,7 +28,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// The stable code of an error that has no other.
-    pub(crate) fn code(self) -> &'static str {
+    fn code(self) -> &'static str {
         match self {
             Exit::Usage | Exit::Refused => "Invalid",
             Exit::Unavailable => "Unavailable",

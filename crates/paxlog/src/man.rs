@@ -133,6 +133,8 @@ fn render(command: &Command, name: &str, words: &[&str]) -> String {
     let program = format!("paxlog {}", env!("CARGO_PKG_VERSION"));
     let page = clap_mangen::Man::new(command.clone())
         .title(name.to_uppercase())
+        // None, so that the same program always writes the same page; empty, it has to be quoted to count.
+        .date("\"\"")
         .source(program)
         .manual("Paxlog");
     let mut text = Vec::new();
