@@ -346,6 +346,19 @@ fn what_is_wrong_with_a_command_line_is_told_whole_and_in_the_form_asked_for() {
         .run()
         .code(2)
         .says(&["error: ", "Usage:"]);
+    // A variable that is set to nothing is not set.
+    let mut sample = paxlog(["serve", "--print-sample"]);
+    for name in [
+        "OUTPUT",
+        "PROFILE",
+        "LOG",
+        "LOG_FORMAT",
+        "CONFIG",
+        "REPLICA",
+    ] {
+        sample = sample.env(&format!("PAXLOG_{name}"), "");
+    }
+    assert!(sample.run().ok().text().contains("[[members]]"));
     // Any bytes may stand on a command line.
     #[cfg(unix)]
     for form in ["text", "json"] {

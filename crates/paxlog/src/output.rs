@@ -1,8 +1,11 @@
 //! Results on stdout: text or JSON Lines; a reader that went away is the end, not an error.
 
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use crate::failure::{Exit, Failure};
 
@@ -88,6 +91,19 @@ impl Stdout {
             }
         }
     }
+}
+
+/// Waits until nobody reads stdout any more: who prints only now and then would find out with the next record, which may
+/// never come. Pending for ever where stdout is no pipe.
+pub(crate) async fn unread() {
+    // Of its own handle, and nothing is written here: the writes stay blocking. A file is refused; it does not go away.
+    if let Ok(stdout) = io::stdout().as_fd().try_clone_to_owned()
+        && let Ok(stdout) = Sender::from_owned_fd_unchecked(stdout)
+        && stdout.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Prints one result at once.

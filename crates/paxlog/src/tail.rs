@@ -83,10 +83,13 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
     let mut tail = interrupt
         .or(client.tail(&args.log, from, TailOptions::default()))
         .await??;
+    let unread = output::unread();
+    tokio::pin!(unread);
     loop {
         let event = tokio::select! {
             event = tail.next() => event?,
             () = interrupt.wait() => return Err(Failure::interrupted().fact("next", tail.position())),
+            () = &mut unread => return Err(Failure::unread()),
         };
         match event {
             TailEvent::Records(batch) => {

@@ -1,12 +1,42 @@
-//! A command line that cannot be understood, and help and versions that were asked for.
+//! Reading the command line: what cannot be understood, and help and versions that were asked for.
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
+use crate::cli::Cli;
 use crate::failure::{Exit, Failure};
 use crate::output::Format;
+
+/// Reads this process' command line and variables.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let mut command = without_empty_variables(Cli::command());
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable that is set to nothing counts as one that is not set, as shells and what starts containers leave them; clap
+/// would miss the flag's value.
+fn without_empty_variables(command: Command) -> Command {
+    let empty = |argument: &Arg| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let mut command = command.mut_args(|argument| match empty(&argument) {
+        true => argument.env(Resettable::Reset),
+        false => argument,
+    });
+    let subcommands = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned());
+    for name in subcommands.collect::<Vec<_>>() {
+        command = command.mut_subcommand(name, without_empty_variables);
+    }
+    command
+}
 
 /// Prints what clap has to say, and gives the exit code: help and version go to stdout; a mistake to stderr, as JSON if
 /// that was asked for.
