@@ -12,6 +12,10 @@
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
 //! | `simulator` | `paxlog sim`: runs from seeds and plans, shrinking, what is refused |
 //! | `cli` | exit codes, results, errors in text and JSON |
+//! | `verbs` | every command there is: its JSON, its errors, its help; none can be forgotten |
+//! | `pipes` | pipes that close, signals, streams that cannot be written: nothing lost, nothing left behind |
+//! | `terminal` | colours and progress: on a terminal that wants them, nowhere else |
+//! | `manual` | completions and man pages, as shells and formatters take them |
 //! | `observe` | metrics, health and status; the dashboards' queries |
 //!
 //! Nothing here asserts how fast something is. Waits end as soon as what they wait for is there, and fail after
@@ -23,9 +27,13 @@ mod durable;
 mod failover;
 mod kills;
 mod majority;
+mod manual;
 mod observe;
+mod pipes;
 mod roundtrip;
 mod simulator;
 mod support;
 mod tail;
+mod terminal;
+mod verbs;
 mod wiped;

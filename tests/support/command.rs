@@ -35,6 +35,10 @@ pub(crate) fn paxlog<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) ->
             command.env_remove(name);
         }
     }
+    // Nor what the user thinks of colours.
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(name);
+    }
     // No profile of the user's own.
     command.env("HOME", "/nonexistent");
     Paxlog {
@@ -48,6 +52,26 @@ impl Paxlog {
     pub(crate) fn profile(mut self, path: &Path) -> Paxlog {
         self.command.env("PAXLOG_PROFILE", path);
         self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Paxlog {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it with streams of the caller's own.
+    pub(crate) fn spawn(
+        mut self,
+        stdin: impl Into<Stdio>,
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> Plumbed {
+        let child = self.command.stdin(stdin).stdout(stdout).stderr(stderr);
+        let child = child.spawn();
+        Plumbed {
+            child: child.unwrap_or_else(|error| panic!("{}: {error}", self.shown)),
+            shown: self.shown,
+        }
     }
 
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Paxlog {
@@ -130,6 +154,34 @@ impl Paxlog {
             lines: Some(lines),
             stderr: Some(stderr),
         }
+    }
+}
+
+/// A run with streams of the caller's own; killed if it is dropped.
+pub(crate) struct Plumbed {
+    shown: String,
+    pub(crate) child: Child,
+}
+
+impl Plumbed {
+    pub(crate) fn of(child: Child, shown: &str) -> Plumbed {
+        Plumbed {
+            shown: shown.to_owned(),
+            child,
+        }
+    }
+
+    /// Waits for its end: the exit code, none if a signal ended it.
+    pub(crate) fn end(mut self) -> Option<i32> {
+        wait(&mut self.child, &self.shown)
+    }
+}
+
+impl Drop for Plumbed {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

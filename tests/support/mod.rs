@@ -14,7 +14,7 @@ pub(crate) mod trace;
 use std::time::{Duration, Instant};
 
 pub(crate) use cluster::{Cluster, Options};
-pub(crate) use command::{Output, Paxlog, Running, Signal, output_of, paxlog, signal};
+pub(crate) use command::{Output, Paxlog, Plumbed, Running, Signal, output_of, paxlog, signal};
 pub(crate) use direct::{Stored, read_at};
 pub(crate) use http::{get, status_of};
 pub(crate) use ports::Ports;
@@ -27,6 +27,11 @@ pub(crate) const LIVENESS: Duration = Duration::from_secs(90);
 
 /// How often something is looked at that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Says that something is not tested here, where everybody sees it: `eprintln` would be shown of failed tests only.
+pub(crate) fn skipped(why: &str) {
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {why}\n"));
+}
 
 /// Waits until `look` finds something.
 ///

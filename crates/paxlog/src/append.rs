@@ -106,7 +106,10 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
     let (mut chunks, length) = if args.messages.is_empty() {
         let input = input::open(args.file.as_deref())?;
         if input.length.is_none() && std::io::stdin().is_terminal() && args.file.is_none() {
-            output::note("reading records from the terminal, one a line; Ctrl-D ends");
+            output::note(
+                global.output,
+                "reading records from the terminal, one a line; Ctrl-D ends",
+            );
         }
         let length = input.length;
         (input::start(input, args.how, args.nul), length)
@@ -115,27 +118,27 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
     };
     let interrupt = Interrupt::watch();
     let deadline = args.deadline.deadline;
-    let client = connect::connect(global, deadline).await?;
     let mut run = Run {
         log: args.log,
         format: global.output,
         verbose: args.verbose,
         progress: progress(length, args.verbose),
-        stdout: Stdout::new(),
+        stdout: Stdout::report(),
         if_tail: args.if_tail,
         last: None,
+    };
+    let client = tokio::select! {
+        client = connect::connect(global, deadline) => client?,
+        () = interrupt.wait() => return run.nothing(done, Err(Failure::interrupted())),
     };
     // Opening may make the log: only for a record that can be sent.
     let first = tokio::select! {
         first = chunks.recv() => first,
-        () = interrupt.wait() => {
-            run.summary(done, true)?;
-            return Err(Failure::interrupted());
-        }
+        () = interrupt.wait() => return run.nothing(done, Err(Failure::interrupted())),
     };
     let first = first.transpose()?;
     if first.is_none() && args.producer.is_none() {
-        return run.summary(done, false);
+        return run.nothing(done, Ok(()));
     }
     let options = AppenderOptions {
         // Without a record a producer is only asked what it did last.
@@ -148,11 +151,11 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
     };
     let appender = tokio::select! {
         appender = client.appender(&run.log, options) => appender?,
-        () = interrupt.wait() => return Err(Failure::interrupted()),
+        () = interrupt.wait() => return run.nothing(done, Err(Failure::interrupted())),
     };
     run.last = appender.opened().last;
     let Some(first) = first else {
-        return run.summary(done, false);
+        return run.nothing(done, Ok(()));
     };
     run.all(&appender, first, chunks, &interrupt, done).await
 }
@@ -199,6 +202,20 @@ struct Run {
 }
 
 impl Run {
+    /// Ends before anything was sent.
+    fn nothing(mut self, done: &Summary, result: Result<(), Failure>) -> Result<(), Failure> {
+        self.summary(done, result.is_err())?;
+        result.and(self.end(done))
+    }
+
+    /// The end of what went well: whether its report could be written.
+    fn end(self, done: &Summary) -> Result<(), Failure> {
+        self.stdout.end().map_err(|failure| {
+            let all = Failure::local_io(format!("{failure}; all records stand"));
+            all.fact("records", done.records).fact("unknown", 0)
+        })
+    }
+
     async fn all(
         mut self,
         appender: &Appender,
@@ -282,7 +299,7 @@ impl Run {
         match failure.or(behind) {
             Some(failure) => Err(failure),
             None if interrupted => Err(Failure::interrupted()),
-            None => Ok(()),
+            None => self.end(done),
         }
     }
 
@@ -371,22 +388,14 @@ impl Run {
 
 /// The failure with what stands, and what is known of the rest, in words and as facts.
 fn settled(mut failure: Failure, done: &Summary, producer: Option<&str>) -> Failure {
+    if failure.facts.contains_key("records") {
+        // It says so itself.
+        return failure;
+    }
     let unknown = done.unknown > 0
         || (done.records == 0 && failure.facts.get("outcome") == Some(&json!("unknown")));
     if unknown && matches!(failure.exit, Exit::Refused | Exit::Unavailable) {
         failure.exit = Exit::Unknown;
-    }
-    let (code, retry) = match failure.exit {
-        Exit::Usage | Exit::Refused => ("Invalid", "never"),
-        Exit::Unavailable => ("Unavailable", "after"),
-        Exit::Unknown => ("OutcomeUnknown", "now"),
-        Exit::Integrity => ("Corrupt", "elsewhere"),
-        Exit::LocalIo => ("LocalIo", "never"),
-        Exit::Interrupted => ("Interrupted", "now"),
-    };
-    failure.code.get_or_insert(code);
-    if !failure.facts.contains_key("retry") {
-        failure = failure.fact("retry", retry);
     }
     let line = failure
         .facts
@@ -612,7 +621,6 @@ mod tests {
             (Exit::Refused, Some("TooLarge"))
         );
         assert_eq!(nothing.facts["outcome"], "not_applied");
-        assert_eq!(nothing.facts["retry"], "never");
         let some = settled(line(), &done(16, 0), None);
         assert!(
             some.message.ends_with(
@@ -642,8 +650,6 @@ mod tests {
             let exit = failure.exit;
             let failure = settled(failure, &done(0, 0), None);
             assert_eq!(failure.exit, exit);
-            assert!(failure.code.is_some(), "{failure}");
-            assert!(failure.facts.contains_key("retry"), "{failure}");
             assert_eq!(failure.facts["outcome"], "not_applied", "{failure}");
         }
         let late = Failure::new(Exit::Unknown, "silence").fact("outcome", "unknown");

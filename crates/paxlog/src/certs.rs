@@ -93,7 +93,7 @@ fn init(global: &Global, args: InitArgs) -> Result<(), Failure> {
 
 fn issue(global: &Global, args: IssueArgs) -> Result<(), Failure> {
     if args.print_sample {
-        return output::print_line(paxlog_client::PROFILE_SAMPLE.trim_end());
+        return output::print_sample(global.output, paxlog_client::PROFILE_SAMPLE);
     }
     let authority = Authority::load(&args.dir)?;
     let (name, issued) = match (args.replica, args.client, args.admin) {

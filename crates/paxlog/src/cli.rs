@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 use crate::{
-    append, bench, certs, check_tail, cluster, cursor, demo, dev, fence, format, log, read, seal,
-    serve, sim, tail, time, trim, wal,
+    append, bench, certs, check_tail, cluster, completions, cursor, demo, dev, fence, format, log,
+    man, read, seal, serve, sim, tail, time, trim, wal,
 };
 
 /// Paxlog: a replicated log. What it acknowledges is on disk on a majority of the replicas.
@@ -34,6 +34,9 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// What these flags are under in `--help` and the manual: behind those of the command itself.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Flags that every command takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
@@ -41,6 +44,7 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_enum,
         default_value = "text",
         env = "PAXLOG_OUTPUT",
@@ -53,6 +57,7 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         env = "PAXLOG_PROFILE",
         value_name = "FILE",
         hide_env_values = true
@@ -63,6 +68,7 @@ pub(crate) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = EVERYWHERE,
         value_enum,
         default_value = "text",
         env = "PAXLOG_LOG_FORMAT",
@@ -116,6 +122,10 @@ pub(crate) enum Command {
     /// Measure a cluster, and what nobody can beat on this machine.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Print a script that completes this program's command line in a shell.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual: a page for every command into a directory, or one to stdout.
+    Man(man::ManArgs),
 }
 
 /// How long a command may take.
@@ -185,6 +195,10 @@ mod tests {
             "bench append --payload 1024 --inflight 256 --clients 4 --secs 8 --coalesce off",
             "bench tail --secs 8",
             "bench floor --dir data",
+            "completions zsh",
+            "man",
+            "man --page log-create",
+            "man /usr/share/man/man1",
         ] {
             let parsed = Cli::try_parse_from(["paxlog"].into_iter().chain(line.split(' ')));
             if let Err(error) = parsed {
@@ -210,6 +224,8 @@ mod tests {
             "sim --seeds 2..2",
             "sim --seed 1 --jobs 2",
             "sim --seeds 1..3 --shrink",
+            "completions tcsh",
+            "man dir --page append",
             "frobnicate",
         ] {
             let error = Cli::try_parse_from(["paxlog"].into_iter().chain(line.split(' ')))

@@ -122,10 +122,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Code::Internal => Some("this is a bug: please report it"),
         Code::OutcomeUnknown
         | Code::DedupExpired
-        | Code::TailMismatch
         | Code::SequenceGap
-        | Code::CursorMismatch
-        | Code::LogDeleted
         | Code::Invalid
         | Code::Trimmed
         | Code::OffsetOutOfRange

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::certs::Authority;
 use crate::cli::Global;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::{self, Format};
 use crate::replica;
 use crate::serve::SHUTDOWN;
@@ -35,7 +36,7 @@ pub(crate) struct DevArgs {
         conflicts_with = "ephemeral"
     )]
     dir: PathBuf,
-    /// How many replicas: 1, 3 or 5.
+    /// How many replicas: 1, 3 or 5 [default: as many as there are, at first 3].
     #[arg(long, value_name = "N", value_parser = replicas)]
     replicas: Option<u16>,
     /// The first replica's address for clients; the others count up from it.
@@ -65,6 +66,9 @@ const READY: Duration = Duration::from_secs(20);
 
 pub(crate) fn dev(global: &Global, args: DevArgs) -> Result<(), Failure> {
     let begin = Instant::now();
+    // Before there is anything to remove.
+    let runtime = replica::runtime()?;
+    let interrupt = runtime.block_on(async { Interrupt::watch() });
     let temporary = match args.ephemeral {
         true => Some(
             tempfile::Builder::new()
@@ -92,41 +96,38 @@ pub(crate) fn dev(global: &Global, args: DevArgs) -> Result<(), Failure> {
         }
     }
     cluster.write_profile()?;
-    let result = serve(global, &cluster, &running, begin, args.ephemeral);
+    let served = serve(global, &cluster, &running, begin, args.ephemeral, interrupt);
+    let result = runtime.block_on(served);
+    runtime.shutdown_background();
     stop(running);
     result
 }
 
-fn serve(
+async fn serve(
     global: &Global,
     cluster: &Cluster,
     running: &[Replica],
     begin: Instant,
     ephemeral: bool,
+    interrupt: Interrupt,
 ) -> Result<(), Failure> {
-    let runtime = replica::runtime()?;
-    let result = runtime.block_on(async {
-        let interrupt = crate::interrupt::Interrupt::watch();
-        while !running.iter().any(replica::serves) {
-            if interrupt.hit() {
-                return Ok(());
-            }
-            if begin.elapsed() > READY {
-                return Err(
-                    Failure::unavailable(format!("no leader after {} s", READY.as_secs()))
-                        .hint("PAXLOG_LOG=info paxlog dev shows what the replicas do"),
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    while !running.iter().any(replica::serves) {
+        if interrupt.hit() {
+            return Ok(());
         }
-        announce(global, cluster, begin.elapsed(), ephemeral)?;
-        tokio::select! {
-            () = interrupt.wait() => Ok(()),
-            end = replica::first_end(running) => end,
+        if begin.elapsed() > READY {
+            return Err(
+                Failure::unavailable(format!("no leader after {} s", READY.as_secs()))
+                    .hint("PAXLOG_LOG=info paxlog dev shows what the replicas do"),
+            );
         }
-    });
-    runtime.shutdown_background();
-    result
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    announce(global, cluster, begin.elapsed(), ephemeral)?;
+    tokio::select! {
+        () = interrupt.wait() => Ok(()),
+        end = replica::first_end(running) => end,
+    }
 }
 
 /// All at once: a group whose members leave one by one would elect a leader in between.

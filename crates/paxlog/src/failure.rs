@@ -1,7 +1,7 @@
 //! How a command ends badly: one sentence, a hint, and the exit code that scripts rely on.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use crate::output::Format;
 
@@ -20,8 +20,43 @@ pub(crate) enum Exit {
     Integrity = 5,
     /// A local disk or file failed.
     LocalIo = 6,
-    /// Ctrl-C.
+    /// Ctrl-C, or SIGTERM.
     Interrupted = 130,
+    /// Nobody reads stdout any more, as behind `| head`: the end, and no error.
+    Unread = 0,
+}
+
+impl Exit {
+    /// The stable code of an error that has no other.
+    fn code(self) -> &'static str {
+        match self {
+            Exit::Usage | Exit::Refused => "Invalid",
+            Exit::Unavailable => "Unavailable",
+            Exit::Unknown => "OutcomeUnknown",
+            Exit::Integrity => "Corrupt",
+            Exit::LocalIo => "LocalIo",
+            Exit::Interrupted => "Interrupted",
+            Exit::Unread => "Unread",
+        }
+    }
+
+    /// Whether to try again, unless the error itself says so.
+    fn retry(self) -> &'static str {
+        match self {
+            Exit::Usage | Exit::Refused | Exit::LocalIo => "never",
+            Exit::Unavailable => "after",
+            Exit::Integrity => "elsewhere",
+            Exit::Unknown | Exit::Interrupted | Exit::Unread => "now",
+        }
+    }
+
+    /// What became of the command, unless the error itself says so.
+    fn outcome(self) -> &'static str {
+        match self {
+            Exit::Unknown => "unknown",
+            _ => "not_applied",
+        }
+    }
 }
 
 /// A failure as the user sees it.
@@ -33,7 +68,7 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The way out, if there is one.
     pub(crate) hint: Option<String>,
-    /// The stable code of `interface.md`, for errors of the cluster.
+    /// The stable code, where it is not that of `exit`.
     pub(crate) code: Option<&'static str>,
     /// Further facts for `--output json`: retry, outcome, tail …
     pub(crate) facts: serde_json::Map<String, serde_json::Value>,
@@ -73,6 +108,11 @@ impl Failure {
     /// Ended by Ctrl-C, after the command printed its own summary.
     pub(crate) fn interrupted() -> Failure {
         Failure::new(Exit::Interrupted, "interrupted")
+    }
+
+    /// Nobody reads stdout any more.
+    pub(crate) fn unread() -> Failure {
+        Failure::new(Exit::Unread, "nobody reads stdout any more")
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
@@ -116,9 +156,10 @@ impl Failure {
 
     fn to_json(&self) -> String {
         let mut error = serde_json::Map::new();
-        if let Some(code) = self.code {
-            error.insert("code".into(), code.into());
-        }
+        // Scripts find these four in every error, whoever made it.
+        error.insert("code".into(), self.code.unwrap_or(self.exit.code()).into());
+        error.insert("retry".into(), self.exit.retry().into());
+        error.insert("outcome".into(), self.exit.outcome().into());
         error.insert("message".into(), self.message.clone().into());
         if let Some(hint) = &self.hint {
             error.insert("hint".into(), hint.clone().into());
@@ -135,9 +176,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether stderr takes colours: a terminal, and NO_COLOR not set (no-color.org).
+/// Whether stderr takes colours: as clap decides for its own errors, by the terminal, TERM, NO_COLOR (no-color.org),
+/// CLICOLOR and CLICOLOR_FORCE (bixense.com/clicolors).
 pub(crate) fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
 #[cfg(test)]
@@ -162,7 +204,13 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&failure.to_json()).unwrap();
         assert_eq!(
             value,
-            serde_json::json!({"error": {"code": "OutcomeUnknown", "message": "silence", "outcome": "unknown", "exit": 4}})
+            serde_json::json!({"error": {"code": "OutcomeUnknown", "message": "silence", "retry": "now", "outcome": "unknown", "exit": 4}})
+        );
+        let failure = Failure::local_io("the disk is full");
+        let value: serde_json::Value = serde_json::from_str(&failure.to_json()).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({"error": {"code": "LocalIo", "message": "the disk is full", "retry": "never", "outcome": "not_applied", "exit": 6}})
         );
     }
 
@@ -176,6 +224,7 @@ mod tests {
             (Exit::Integrity, 5),
             (Exit::LocalIo, 6),
             (Exit::Interrupted, 130),
+            (Exit::Unread, 0),
         ];
         assert!(codes.iter().all(|(exit, code)| *exit as u8 == *code));
     }

@@ -16,7 +16,10 @@ pub(crate) fn start(format: Format, default: &str) -> Result<(), Failure> {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would tell of a closed pipe or a full disk behind stderr on stderr, and panic when that fails: who reads the
+        // logs, or keeps them, must not decide whether a replica runs.
+        .log_internal_errors(false);
     // A second start (several commands in one test process) changes nothing.
     let _ = match format {
         Format::Text => builder.with_ansi(colours()).try_init(),

@@ -6,6 +6,7 @@ mod certs;
 mod check_tail;
 mod cli;
 mod cluster;
+mod completions;
 mod connect;
 mod cursor;
 mod demo;
@@ -14,10 +15,13 @@ mod failure;
 mod fence;
 mod format;
 mod framing;
+#[cfg(test)]
+mod help_tests;
 mod input;
 mod interrupt;
 mod log;
 mod logging;
+mod man;
 mod names;
 mod output;
 mod position;
@@ -32,26 +36,25 @@ mod sim;
 mod tail;
 mod time;
 mod trim;
+mod usage;
 mod wal;
 mod whole_file;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
-
 use cli::{Cli, Command};
 use failure::{Exit, Failure};
-use output::Format;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match usage::parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage::end(&error),
     };
     let format = cli.global.output;
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads the results any more: as good as done.
+        Err(failure) if failure.exit == Exit::Unread => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(format);
             ExitCode::from(failure.exit as u8)
@@ -74,7 +77,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => wait_for(demo::demo(&global, args)),
         Command::Dev(args) => dev::dev(&global, args),
         Command::Format(args) => format::format(&global, args),
-        Command::Serve(args) => serve::serve(args),
+        Command::Serve(args) => serve::serve(&global, args),
         Command::Append(args) => wait_for(append::append(&global, args)),
         Command::Read(args) => wait_for(read::read(&global, args)),
         Command::Tail(args) => wait_for(tail::tail(&global, args)),
@@ -89,6 +92,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Wal(command) => wal::wal(&global, command),
         Command::Sim(args) => sim::sim(&global, &args),
         Command::Bench(command) => wait_for(bench::bench(&global, command)),
+        Command::Completions(args) => completions::completions(&global, &args),
+        Command::Man(args) => man::man(&global, &args),
     }
 }
 
@@ -114,36 +119,3 @@ fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
 
 /// Turns of the runtime for the connections' last packets.
 const GOODBYES: u32 = 8;
-
-/// Help and version go to stdout; a mistake to stderr, as JSON if that was asked for.
-fn usage(error: &clap::Error) -> ExitCode {
-    let json = std::env::args()
-        .collect::<Vec<_>>()
-        .windows(2)
-        .any(|two| two[0] == "--output" && two[1] == "json")
-        || std::env::args().any(|arg| arg == "--output=json");
-    match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {}
-        _ if json => {
-            let text = error.render().to_string();
-            let mut lines = text
-                .lines()
-                .map(|line| line.trim().trim_start_matches("error: "))
-                .filter(|line| !line.is_empty());
-            let message = lines.next().unwrap_or("wrong usage").to_owned();
-            Failure::usage(message)
-                .hint("see --help")
-                .code("Invalid")
-                .fact("retry", "never")
-                .fact("outcome", "not_applied")
-                .print(Format::Json);
-            return ExitCode::from(Exit::Usage as u8);
-        }
-        _ => {}
-    }
-    // Nobody is left to tell if the terminal is gone.
-    let _ = error.print();
-    ExitCode::from(error.exit_code() as u8)
-}

@@ -66,8 +66,11 @@ pub(crate) async fn read(global: &Global, args: ReadArgs) -> Result<(), Failure>
         ..ReadOptions::default()
     };
     let interrupt = Interrupt::watch();
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let mut reader = client.read(&args.log, from, options).await?;
+    let deadline = args.deadline.deadline;
+    let client = interrupt.or(connect::connect(global, deadline)).await??;
+    let mut reader = interrupt
+        .or(client.read(&args.log, from, options))
+        .await??;
     let printer = Printer::new(args.form, global.output, args.nul);
     let mut out = Stdout::new();
     loop {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use paxlog_server::config::{self, Config, Overrides};
 
+use crate::cli::Global;
 use crate::failure::Failure;
 use crate::{output, replica};
 
@@ -50,7 +51,7 @@ struct Keys {
     /// The directory that `paxlog format` made.
     #[arg(long, env = "PAXLOG_DATA_DIR", value_name = "DIR", hide_env = true)]
     data_dir: Option<PathBuf>,
-    /// UDP address for clients.
+    /// UDP address for clients [default: 0.0.0.0:7400].
     #[arg(
         long,
         env = "PAXLOG_LISTEN_CLIENTS",
@@ -58,7 +59,7 @@ struct Keys {
         hide_env = true
     )]
     listen_clients: Option<String>,
-    /// UDP address for the other replicas.
+    /// UDP address for the other replicas [default: 0.0.0.0:7410].
     #[arg(
         long,
         env = "PAXLOG_LISTEN_REPLICAS",
@@ -66,7 +67,7 @@ struct Keys {
         hide_env = true
     )]
     listen_replicas: Option<String>,
-    /// TCP address for /metrics, /livez, /readyz and /status.
+    /// TCP address for /metrics, /livez, /readyz and /status [default: 127.0.0.1:9400].
     #[arg(
         long,
         env = "PAXLOG_LISTEN_METRICS",
@@ -101,7 +102,7 @@ struct Keys {
     /// This replica's key.
     #[arg(long, env = "PAXLOG_TLS_KEY", value_name = "FILE", hide_env = true)]
     tls_key: Option<PathBuf>,
-    /// Size of one write-ahead log segment.
+    /// Size of one write-ahead log segment [default: 64MiB].
     #[arg(
         long,
         env = "PAXLOG_WAL_SEGMENT_BYTES",
@@ -109,7 +110,7 @@ struct Keys {
         hide_env = true
     )]
     wal_segment_bytes: Option<String>,
-    /// How often a leader lets itself be heard.
+    /// How often a leader lets itself be heard [default: 20ms].
     #[arg(
         long,
         env = "PAXLOG_TIMING_HEARTBEAT",
@@ -117,7 +118,7 @@ struct Keys {
         hide_env = true
     )]
     timing_heartbeat: Option<String>,
-    /// A sync longer than this is a stalled disk.
+    /// A sync longer than this is a stalled disk [default: 1s].
     #[arg(
         long,
         env = "PAXLOG_TIMING_STALL",
@@ -125,7 +126,8 @@ struct Keys {
         hide_env = true
     )]
     timing_stall: Option<String>,
-    /// Whether an append to an unknown name creates the log: true, false, or beginnings of names with commas between.
+    /// Whether an append to an unknown name creates the log: true, false, or beginnings of names with commas between
+    /// them [default: false].
     #[arg(
         long,
         env = "PAXLOG_LOGS_CREATE_ON_APPEND",
@@ -171,10 +173,36 @@ impl ConfigArgs {
 /// How long a replica may take to hand over and close its log once it was asked to stop.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 
-pub(crate) fn serve(args: ServeArgs) -> Result<(), Failure> {
+pub(crate) fn serve(global: &Global, args: ServeArgs) -> Result<(), Failure> {
     if args.print_sample {
-        return output::print_line(config::SAMPLE.trim_end());
+        return output::print_sample(global.output, config::SAMPLE);
     }
     let config = args.config.load()?;
     replica::run_one(&config, args.until_stdin_ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use paxlog_server::config::{Listen, Timing, WalConfig};
+
+    #[test]
+    fn the_defaults_that_help_tells_are_those_of_the_config() {
+        let mut command = crate::cli::Cli::command();
+        let serve = command
+            .find_subcommand_mut("serve")
+            .expect("it is a command");
+        let help = serve.render_long_help().to_string();
+        let (listen, timing) = (Listen::default(), Timing::default());
+        for default in [
+            listen.clients.to_string(),
+            listen.replicas.to_string(),
+            listen.metrics.to_string(),
+            format!("{}MiB", WalConfig::default().segment_bytes >> 20),
+            format!("{}ms", timing.heartbeat.as_millis()),
+            format!("{}s", timing.stall.as_secs()),
+        ] {
+            assert!(help.contains(&format!("[default: {default}]")), "{default}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use paxlog_client::{
 use crate::cli::{DeadlineArg, Global};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::output::{self, Stdout};
+use crate::output::{self, Format, Stdout};
 use crate::print::{As, Printer};
 use crate::{connect, position};
 
@@ -67,15 +67,20 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
         (None, None) => From::TailMinus(args.records),
     };
     let interrupt = Interrupt::watch();
-    let client = connect::connect(global, args.deadline.deadline).await?;
+    let deadline = args.deadline.deadline;
+    let client = interrupt.or(connect::connect(global, deadline)).await??;
     let mut place = match args.cursor {
-        Some(name) => Some(Place::open(&client, &args.log, name, args.commit_interval).await?),
+        Some(name) => {
+            let open = Place::open(&client, &args.log, name, args.commit_interval);
+            Some(interrupt.or(open).await??)
+        }
         None => None,
     };
     let from = place.as_ref().and_then(Place::from).unwrap_or(from);
     let mut printing = Printing {
         printer: Printer::new(args.form, global.output, args.nul),
         out: Stdout::new(),
+        format: global.output,
         log: args.log,
     };
     let result = match args.follow {
@@ -86,7 +91,7 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
                 .await
         }
     };
-    // However it ended: what was printed is not to be printed again.
+    // However it ended: what went out is not to be printed again.
     let committed = match &mut place {
         Some(place) => place.commit(&client, &printing.log).await,
         None => Ok(()),
@@ -97,6 +102,7 @@ pub(crate) async fn tail(global: &Global, args: TailArgs) -> Result<(), Failure>
 struct Printing {
     printer: Printer,
     out: Stdout,
+    format: Format,
     log: String,
 }
 
@@ -112,21 +118,22 @@ impl Printing {
             consistency: Consistency::Local,
             ..ReadOptions::default()
         };
-        let mut reader = client.read(&self.log, from, options).await?;
+        let read = client.read(&self.log, from, options);
+        let mut reader = interrupt.or(read).await??;
         loop {
             let batch = tokio::select! {
                 batch = reader.next_batch() => batch,
                 () = interrupt.wait() => {
-                    self.out.flush()?;
+                    self.flush(place)?;
                     return Err(Failure::interrupted());
                 }
             };
             match batch {
                 Ok(Some(batch)) => self.batch(&batch, place)?,
-                Ok(None) => return self.out.flush(),
+                Ok(None) => return self.flush(place),
                 Err(error) => {
                     // What was read is good.
-                    self.out.flush()?;
+                    self.flush(place)?;
                     return Err(error.into());
                 }
             }
@@ -141,7 +148,10 @@ impl Printing {
         place: &mut Option<Place>,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
-        let mut tail = client.tail(&self.log, from, TailOptions::default()).await?;
+        let tail = client.tail(&self.log, from, TailOptions::default());
+        let mut tail = interrupt.or(tail).await??;
+        let unread = output::unread();
+        tokio::pin!(unread);
         loop {
             let due = place.as_ref().and_then(Place::due);
             let event = tokio::select! {
@@ -153,18 +163,23 @@ impl Printing {
                 () = interrupt.wait() => {
                     return Err(Failure::interrupted().fact("next", tail.position()));
                 }
+                () = &mut unread => return Err(Failure::unread()),
             };
             match event {
                 TailEvent::Records(batch) => {
                     self.batch(&batch, place)?;
-                    self.out.flush()?;
+                    self.flush(place)?;
                 }
-                TailEvent::Gap { to } => {
-                    output::note(&format!("records before {to} were trimmed; going on there"))
-                }
+                TailEvent::Gap { to } => output::note(
+                    self.format,
+                    &format!("records before {to} were trimmed; going on there"),
+                ),
                 TailEvent::CaughtUp { .. } => {}
                 TailEvent::Sealed { tail } => {
-                    output::note(&format!("{} is sealed; it ends at {tail}", self.log));
+                    output::note(
+                        self.format,
+                        &format!("{} is sealed; it ends at {tail}", self.log),
+                    );
                     return Ok(());
                 }
             }
@@ -180,6 +195,14 @@ impl Printing {
         Ok(())
     }
 
+    fn flush(&mut self, place: &mut Option<Place>) -> Result<(), Failure> {
+        self.out.flush()?;
+        if let Some(place) = place {
+            place.flushed();
+        }
+        Ok(())
+    }
+
     /// What is behind the cursor must have left this process: flushed first.
     async fn commit_if_due(
         &mut self,
@@ -187,9 +210,12 @@ impl Printing {
         place: &mut Option<Place>,
     ) -> Result<(), Failure> {
         match place {
-            Some(place) if place.due().is_some_and(|at| at <= Instant::now()) => {
-                self.out.flush()?;
-                place.commit(client, &self.log).await
+            Some(open) if open.due().is_some_and(|at| at <= Instant::now()) => {
+                self.flush(place)?;
+                match place {
+                    Some(place) => place.commit(client, &self.log).await,
+                    None => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -209,8 +235,10 @@ struct Place {
     interval: Duration,
     /// Where it stands; none: there is no such cursor yet.
     committed: Option<u64>,
-    /// One beyond the last record printed, and when it was printed that the cursor is not behind.
+    /// One beyond the last record printed, and since when the cursor lacks one.
     printed: Option<(u64, Instant)>,
+    /// One beyond the last record that went out, if the cursor is not there yet.
+    out: Option<u64>,
 }
 
 impl Place {
@@ -226,6 +254,7 @@ impl Place {
             interval,
             committed: cursor.map(|cursor| cursor.at),
             printed: None,
+            out: None,
         })
     }
 
@@ -238,14 +267,19 @@ impl Place {
         self.printed = Some((end, since));
     }
 
+    fn flushed(&mut self) {
+        self.out = self.printed.map(|(end, _)| end).or(self.out);
+    }
+
     fn due(&self) -> Option<Instant> {
         self.printed.map(|(_, since)| since + self.interval)
     }
 
     async fn commit(&mut self, client: &Client, log: &str) -> Result<(), Failure> {
-        let Some((end, _)) = self.printed else {
+        let Some(end) = self.out.take() else {
             return Ok(());
         };
+        self.printed = None;
         let expect = match self.committed {
             Some(at) => Expected::Is(at),
             None => Expected::Absent,
@@ -253,12 +287,9 @@ impl Place {
         match client.set_cursor(log, &self.name, end, expect).await {
             Ok(_) => {
                 self.committed = Some(end);
-                self.printed = None;
                 Ok(())
             }
             Err(error) => {
-                // Not again when tail ends: it would fail as now.
-                self.printed = None;
                 let mismatch = error.code == Code::CursorMismatch;
                 let failure = Failure::from(error).fact("printed", end);
                 Err(match mismatch {

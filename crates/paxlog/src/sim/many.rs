@@ -40,7 +40,7 @@ pub(super) fn many(global: &Global, args: &SimArgs, seeds: &Range<u64>) -> Resul
             if let Some(failure) = &report.failure
                 && total.failures.len() <= FAILURES_TOLD
             {
-                bar.suspend(|| note(&format!("seed {}: {failure}", report.seed)));
+                bar.suspend(|| note(global.output, &format!("seed {}: {failure}", report.seed)));
             }
             bar.set_message(format!(
                 "{} s simulated, {} failed",

@@ -23,7 +23,7 @@ pub(super) fn one(global: &Global, args: &SimArgs) -> Result<(), Failure> {
     let save = args.save_plan.as_deref().map(WholeFile::at).transpose()?;
     let history = args.history.as_deref().map(WholeFile::at).transpose()?;
     if args.shrink {
-        plan = smaller(&plan, args.runs_max)?;
+        plan = smaller(global, &plan, args.runs_max)?;
     }
     if let Some(file) = save {
         let text = plan.to_json() + "\n";
@@ -62,7 +62,7 @@ fn read_plan(file: &Path) -> Result<Plan, Failure> {
     })
 }
 
-fn smaller(plan: &Plan, runs_max: u64) -> Result<Plan, Failure> {
+fn smaller(global: &Global, plan: &Plan, runs_max: u64) -> Result<Plan, Failure> {
     let bar = match std::io::stderr().is_terminal() {
         true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8)),
         false => ProgressBar::hidden(),
@@ -82,16 +82,19 @@ fn smaller(plan: &Plan, runs_max: u64) -> Result<Plan, Failure> {
             "the run does not fail: there is nothing to shrink",
         ));
     };
-    note(&format!(
-        "shrunk in {} runs from {} faults to {}, from {} replicas to {}, from {} clients to {}",
-        shrunk.runs,
-        plan.faults.len(),
-        shrunk.plan.faults.len(),
-        plan.replicas,
-        shrunk.plan.replicas,
-        plan.clients,
-        shrunk.plan.clients
-    ));
+    note(
+        global.output,
+        &format!(
+            "shrunk in {} runs from {} faults to {}, from {} replicas to {}, from {} clients to {}",
+            shrunk.runs,
+            plan.faults.len(),
+            shrunk.plan.faults.len(),
+            plan.replicas,
+            shrunk.plan.replicas,
+            plan.clients,
+            shrunk.plan.clients
+        ),
+    );
     Ok(shrunk.plan)
 }
 

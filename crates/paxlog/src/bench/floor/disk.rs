@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
@@ -131,10 +131,9 @@ fn cannot_write(dir: &Path, error: &io::Error) -> Failure {
         .hint("name a directory with --dir")
 }
 
-/// A file whose blocks are there before they are measured; removed at the end.
+/// A file whose blocks are there before they are measured. It has no name, so that nothing is left however this ends.
 struct Scratch {
     file: File,
-    path: PathBuf,
 }
 
 impl Scratch {
@@ -145,6 +144,7 @@ impl Scratch {
                 .write(true)
                 .create_new(true)
                 .open(&path)?;
+            std::fs::remove_file(&path)?;
             let zeros = vec![0; 1 << 20];
             for at in (0..FILE_BYTES).step_by(zeros.len()) {
                 file.write_all_at(&zeros, at)?;
@@ -153,19 +153,9 @@ impl Scratch {
             Ok(file)
         };
         match write() {
-            Ok(file) => Ok(Scratch { file, path }),
-            Err(error) => {
-                // It may not have been made at all.
-                let _ = std::fs::remove_file(&path);
-                Err(cannot_write(dir, &error))
-            }
+            Ok(file) => Ok(Scratch { file }),
+            Err(error) => Err(cannot_write(dir, &error)),
         }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
