@@ -17,7 +17,7 @@ use crate::{connect, position, time};
   paxlog read notes --from tail-5 --output json  the last five, with offset, time, key and headers
   paxlog read blobs --from 7 -n 1 --as raw > photo.jpg
   paxlog read notes --from @2026-11-24T10:00:00Z --until 2026-11-24T11:00:00Z
-  paxlog read notes --from cursor:billing -n 100 from where the cursor stands; it stays there
+  paxlog read notes --from cursor:billing -n 100  from where the cursor stands; it stays there
 
 `read` ends at the tail it sees when it starts; `paxlog tail -f` goes on.")]
 pub(crate) struct ReadArgs {

@@ -29,11 +29,23 @@ pub(super) fn judge<'h>(
     let mut nowhere = 0;
     for ((id, operation), found) in subject.ops.iter().zip(&found) {
         work.step();
-        let Kind::Append { records } = &operation.kind else {
+        let Kind::Append {
+            records, if_tail, ..
+        } = &operation.kind
+        else {
             continue;
         };
         let who = Who::Op(*id);
         let receipt = receipt(operation);
+        if let (Some(found), Some(tail)) = (found, if_tail)
+            && found.start != *tail
+        {
+            findings.add(Violation::AgainstCondition {
+                log: findings.log(),
+                append: findings.witness(who),
+                found: found.start,
+            });
+        }
         if let (Some(found), None) = (found, receipt)
             && matches!(operation.outcome, Outcome::NotApplied { .. })
         {
@@ -149,7 +161,7 @@ fn find(
         }
     }
     for ((id, operation), found) in subject.ops.iter().zip(&found) {
-        let (Some(found), Kind::Append { records }) = (found, &operation.kind) else {
+        let (Some(found), Kind::Append { records, .. }) = (found, &operation.kind) else {
             continue;
         };
         if found.parts == records.len() as u64 {
@@ -248,6 +260,7 @@ fn for_good(kind: &Kind, code: &str) -> bool {
     matches!(
         (kind, code),
         (Kind::Append { .. }, "Sealed" | "TailMismatch")
+            | (Kind::SetCursor { .. }, "CursorMismatch")
             | (Kind::Trim { .. }, "OffsetOutOfRange")
             | (Kind::Create { .. }, "AlreadyExists")
     )
@@ -260,6 +273,12 @@ fn answers_kind(kind: &Kind, reply: &Reply) -> bool {
             | (Kind::Trim { .. }, Reply::Trimmed { .. })
             | (Kind::Seal, Reply::Sealed { .. })
             | (Kind::Create { .. }, Reply::Created { .. })
+            | (Kind::Fence { .. }, Reply::FenceSet { .. })
+            | (
+                Kind::SetCursor { .. } | Kind::DeleteCursor { .. } | Kind::Alter { .. },
+                Reply::Changed { .. }
+            )
+            | (Kind::Cursor { .. }, Reply::Cursor { .. })
             | (Kind::CheckTail { .. }, Reply::Tail(_))
             | (Kind::Read { .. }, Reply::Read(_))
             | (Kind::Tail { .. }, Reply::Event(_))
@@ -279,9 +298,19 @@ pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work:
         };
         let why = match (code.as_str(), &operation.kind, seen.tail) {
             ("Sealed", _, _) if seen.sealed == Some(false) => "the log was not sealed",
-            ("OffsetOutOfRange", Kind::Trim { to }, Some(tail)) if *to <= tail => {
-                "the log reached so far"
-            }
+            (
+                "OffsetOutOfRange",
+                Kind::Trim { to } | Kind::SetCursor { at: to, .. },
+                Some(tail),
+            ) if *to <= tail => "the log reached so far",
+            (
+                "TailMismatch",
+                Kind::Append {
+                    if_tail: Some(wanted),
+                    ..
+                },
+                Some(tail),
+            ) if *wanted == tail => "the tail was the one that it wanted",
             _ => continue,
         };
         findings.add(Violation::WrongRefusal {
@@ -323,6 +352,17 @@ fn agree(one: &Reply, two: &Reply) -> bool {
                 ..
             },
         ) => tail == end && same(*version, *other),
+        (
+            Reply::FenceSet { tail, version, .. },
+            Reply::FenceSet {
+                tail: end,
+                version: other,
+                ..
+            },
+        ) => tail == end && same(*version, *other),
+        (Reply::Changed { version, .. }, Reply::Changed { version: other, .. }) => {
+            same(*version, *other)
+        }
         (
             Reply::Created { version, existed },
             Reply::Created {

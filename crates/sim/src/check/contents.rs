@@ -68,7 +68,7 @@ impl<'h> Contents<'h> {
         let promised = subject.ops.iter().flat_map(|(id, operation)| {
             let receipt = receipt(operation).map(|(_, receipt)| receipt);
             let records = match &operation.kind {
-                Kind::Append { records } => records.as_slice(),
+                Kind::Append { records, .. } => records.as_slice(),
                 _ => &[],
             };
             receipt.into_iter().flat_map(move |receipt| {
@@ -190,7 +190,7 @@ impl Payloads {
     pub(super) fn of(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) -> Payloads {
         let mut owners: Vec<(Key, usize, u64)> = Vec::new();
         for (place, (_, operation)) in subject.ops.iter().enumerate() {
-            if let Kind::Append { records } = &operation.kind {
+            if let Kind::Append { records, .. } = &operation.kind {
                 owners.extend(
                     (0..)
                         .zip(records)
@@ -203,7 +203,7 @@ impl Payloads {
             if two[0].0 == two[1].0 {
                 let (one, other) = (subject.ops[two[0].1], subject.ops[two[1].1]);
                 let payload = match &one.1.kind {
-                    Kind::Append { records } => records[two[0].2 as usize].to_string(),
+                    Kind::Append { records, .. } => records[two[0].2 as usize].to_string(),
                     _ => String::new(),
                 };
                 findings.add(Violation::PayloadRepeated {

@@ -12,7 +12,9 @@
 //!    happened without their callers' knowledge get what is left (`slots`).
 //! 4. *Sweep* by rank, keeping the latest call so far: what returned before that was ordered after something that began
 //!    when it was over. If there is no such pair, the ranks are an order that explains everything (`sweep`).
-//! 5. *Readers.* Local reads may be stale, never early; a session never goes back; a gap only for what was trimmed.
+//! 5. *Registers.* Fences and cursors change by commands that have versions: what is seen of one was set before, what is
+//!    appended under a fence is appended while it stands, and a compare-and-set that was done saw what it compares with.
+//! 6. *Readers.* Local reads may be stale, never early; a session never goes back; a gap only for what was trimmed.
 //!
 //! A rule that is broken is a [`Violation`], with the operations that contradict each other. Where a log's contents are
 //! wrong its order is not judged any more: that would only repeat it.
@@ -28,6 +30,7 @@ mod findings;
 mod order;
 mod points;
 mod readers;
+mod registers;
 mod slots;
 mod states;
 mod subject;
@@ -126,7 +129,7 @@ struct OfLog<'h> {
 fn changes(operation: &Operation) -> bool {
     !matches!(
         operation.kind,
-        Kind::CheckTail { .. } | Kind::Read { .. } | Kind::Tail { .. }
+        Kind::CheckTail { .. } | Kind::Read { .. } | Kind::Tail { .. } | Kind::Cursor { .. }
     ) && !matches!(
         operation.outcome,
         crate::history::Outcome::NotApplied { .. }
@@ -174,6 +177,7 @@ fn judge(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) -> u64
     work.sort_by_key(&mut ranked, |point| point.rank());
     order::by_versions(&ranked, findings, work);
     let due = states::judge(&ranked, findings, work);
+    registers::judge(subject, findings, work);
     let all_ranked = points
         .iter()
         .all(|point| point.version.is_some() || !point.command);

@@ -200,6 +200,7 @@ pub(super) fn asked_for(
     if !subject.history.complete {
         return;
     }
+    let retained = subject.retained();
     let mut trims = Vec::new();
     let mut seal = NEVER;
     for (_, operation) in &subject.ops {
@@ -218,7 +219,7 @@ pub(super) fn asked_for(
             let asked = trims
                 .get(first)
                 .is_some_and(|(to, call)| *to == trim_point && *call <= point.ret);
-            if !asked {
+            if !asked && !retained {
                 findings.add(Violation::TrimUnexplained {
                     log: findings.log(),
                     trim_point,

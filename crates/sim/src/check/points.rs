@@ -167,6 +167,24 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
             sealed: Some(true),
             ..asked
         }),
+        (Kind::Fence { .. }, Reply::FenceSet { tail, version, .. }) => points.push(Point {
+            version: *version,
+            command: true,
+            tail: Some(*tail),
+            ..asked
+        }),
+        (
+            Kind::SetCursor { .. } | Kind::DeleteCursor { .. } | Kind::Alter { .. },
+            Reply::Changed { version, .. },
+        ) => points.push(Point {
+            version: *version,
+            command: true,
+            ..asked
+        }),
+        (Kind::Cursor { consistency, .. }, Reply::Cursor { version, .. }) => points.push(Point {
+            version: *version,
+            ..begin(consistency)
+        }),
         (Kind::Create { .. }, Reply::Created { version, existed }) => points.push(Point {
             version: *version,
             command: !existed,

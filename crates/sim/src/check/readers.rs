@@ -281,7 +281,10 @@ impl Trims {
             .ops
             .iter()
             .filter_map(|(_, operation)| match operation.kind {
-                Kind::Trim { to } if !refused(&operation.outcome) => Some((to, operation.call)),
+                _ if refused(&operation.outcome) => None,
+                Kind::Trim { to } => Some((to, operation.call)),
+                // From then on anything may go.
+                Kind::Alter { retention: true } => Some((u64::MAX, operation.call)),
                 _ => None,
             })
             .collect();

@@ -54,7 +54,7 @@ pub(super) fn fit(
         .iter()
         .try_fold(0, |end, append| (append.start == end).then_some(append.end))
         == Some(subject.settled.tail);
-    let all_known = subject.history.complete && whole;
+    let all_known = subject.history.complete && whole && !subject.retained();
     schedule(&jobs, &taken, last, all_known, points, findings, work);
 }
 
@@ -211,6 +211,18 @@ fn jobs(
                     append: None,
                 });
             }
+            // Of these nobody need have seen anything: they may have a version.
+            Kind::Fence { .. }
+            | Kind::SetCursor { .. }
+            | Kind::DeleteCursor { .. }
+            | Kind::Alter { .. } => jobs.push(Job {
+                op,
+                release: not_before(call),
+                deadline: u64::MAX,
+                must: false,
+                after: None,
+                append: None,
+            }),
             _ => {}
         }
     }
@@ -220,7 +232,7 @@ fn jobs(
         .filter(|(_, served)| !**served)
         .map(|((to, _, by), _)| (Some(*to), *by));
     for (to, by) in unserved.chain(due_seal.map(|(_, by)| (None, by))) {
-        if subject.history.complete {
+        if subject.history.complete && !(to.is_some() && subject.retained()) {
             findings.add(match to {
                 Some(trim_point) => Violation::TrimUnexplained {
                     log: findings.log(),

@@ -1,6 +1,8 @@
 //! What is judged: the part of a history that is about one log.
 
-use crate::history::{History, LogName, Nanos, OpId, Operation, Outcome, Receipt, Reply, Settled};
+use crate::history::{
+    History, Kind, LogName, Nanos, OpId, Operation, Outcome, Receipt, Reply, Settled,
+};
 
 /// The end of time: what may still happen has not returned.
 pub(super) const NEVER: Nanos = Nanos::MAX;
@@ -21,6 +23,16 @@ pub(super) struct Subject<'h> {
     /// In the order in which they were begun.
     pub(super) ops: Vec<(OpId, &'h Operation)>,
     pub(super) settled: &'h Settled,
+}
+
+impl Subject<'_> {
+    /// Whether the cluster may have trimmed the log by itself, so that trims and versions need not be anybody's.
+    pub(super) fn retained(&self) -> bool {
+        self.ops.iter().any(|(_, operation)| {
+            matches!(operation.kind, Kind::Alter { retention: true })
+                && !matches!(operation.outcome, Outcome::NotApplied { .. })
+        })
+    }
 }
 
 /// The answer that settled an operation, and when it came: the first that was `Ok`.

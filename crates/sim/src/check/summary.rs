@@ -43,8 +43,8 @@ pub struct Ends {
 }
 
 impl Summary {
-    /// How operations of that kind ended: `append`, `trim`, `seal`, `create`, `check_tail`, `check_tail_local`, `read`,
-    /// `read_local`, `tail`.
+    /// How operations of that kind ended: `append`, `trim`, `seal`, `create`, `fence`, `set_cursor`,
+    /// `delete_cursor`, `cursor`, `cursor_local`, `alter`, `check_tail`, `check_tail_local`, `read`, `read_local`, `tail`.
     pub fn ends(&self, kind: &str) -> Ends {
         self.operations.get(kind).copied().unwrap_or_default()
     }
@@ -72,7 +72,7 @@ impl Summary {
             None if is_unknown(operation) => ends.unknown += 1,
             None => ends.not_applied += 1,
         }
-        if let (Kind::Append { records }, Some(_)) = (&operation.kind, answer(operation)) {
+        if let (Kind::Append { records, .. }, Some(_)) = (&operation.kind, answer(operation)) {
             self.records_acknowledged += records.len() as u64;
         }
         self.records_read += super::contents::given(operation).len() as u64;
@@ -114,6 +114,15 @@ fn name(kind: &Kind) -> &'static str {
         Kind::Append { .. } => "append",
         Kind::Trim { .. } => "trim",
         Kind::Seal => "seal",
+        Kind::Fence { .. } => "fence",
+        Kind::SetCursor { .. } => "set_cursor",
+        Kind::DeleteCursor { .. } => "delete_cursor",
+        Kind::Cursor {
+            consistency: Consistency::Linearizable,
+            ..
+        } => "cursor",
+        Kind::Cursor { .. } => "cursor_local",
+        Kind::Alter { .. } => "alter",
         Kind::Create { .. } => "create",
         Kind::CheckTail {
             consistency: Consistency::Linearizable,

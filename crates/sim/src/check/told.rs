@@ -164,6 +164,17 @@ impl fmt::Display for Violation {
                 format!("two answers to one command: {one} / {two}"),
                 &[command],
             ),
+            Violation::AgainstCondition { log, append, found } => head(
+                log,
+                format!("an append stands at {found}, elsewhere than it was conditioned on"),
+                &[append],
+            ),
+            Violation::Register {
+                log,
+                what,
+                one,
+                two,
+            } => head(log, format!("nobody can have made {what}"), &[one, two]),
             Violation::WrongRefusal { log, command, why } => {
                 head(log, format!("a wrong refusal: {why}"), &[command])
             }

@@ -97,6 +97,26 @@ pub enum Violation {
         /// The append that stands at its place, if one does.
         instead: Option<Box<Witness>>,
     },
+    /// An append stands elsewhere than at the tail that it was conditioned on.
+    AgainstCondition {
+        /// The log.
+        log: String,
+        /// The append.
+        append: Box<Witness>,
+        /// Where it is.
+        found: u64,
+    },
+    /// A fence or a cursor is shown as nobody can have set it.
+    Register {
+        /// The log.
+        log: String,
+        /// Which, and how.
+        what: String,
+        /// Who shows or sets it before.
+        one: Box<Witness>,
+        /// Who contradicts that.
+        two: Box<Witness>,
+    },
     /// A receipt that cannot be right by itself.
     WrongReceipt {
         /// The log.
@@ -409,6 +429,8 @@ impl Violation {
             Violation::ReplicaDiffers { .. } => "replica_differs",
             Violation::AnswersDiffer { .. } => "answers_differ",
             Violation::WrongRefusal { .. } => "wrong_refusal",
+            Violation::AgainstCondition { .. } => "against_condition",
+            Violation::Register { .. } => "register",
             Violation::TimestampBack { .. } => "timestamp_back",
             Violation::TimestampsDiffer { .. } => "timestamps_differ",
             Violation::NoBatchEnd { .. } => "no_batch_end",

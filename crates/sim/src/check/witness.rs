@@ -103,7 +103,27 @@ fn what(kind: &Kind) -> String {
         Consistency::Local => "local",
     };
     match kind {
-        Kind::Append { records } => format!("append {}", list(records.iter())),
+        Kind::Append {
+            records,
+            if_tail,
+            fence,
+        } => {
+            let mut text = format!("append {}", list(records.iter()));
+            if let Some(tail) = if_tail {
+                text += &format!(" if the tail is {tail}");
+            }
+            if let Some(fence) = fence {
+                text += &format!(" under {fence:?}");
+            }
+            text
+        }
+        Kind::Fence { token, expect } => format!("fence {token:?}, expecting {expect:?}"),
+        Kind::SetCursor { name, at, expect } => {
+            format!("set cursor {name} to {at}, expecting {expect:?}")
+        }
+        Kind::DeleteCursor { name } => format!("delete cursor {name}"),
+        Kind::Cursor { name, consistency } => format!("{} cursor {name}", how(consistency)),
+        Kind::Alter { retention } => format!("alter, retention {retention}"),
         Kind::Trim { to } => format!("trim to {to}"),
         Kind::Seal => "seal".into(),
         Kind::Create { .. } => "create".into(),
@@ -165,6 +185,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
                 if seen.sealed == Some(true) {
                     text += ", sealed";
                 }
+                if let Some(at) = seen.cursor {
+                    text += &format!(", cursor {at:?}");
+                }
             }
             text
         }
@@ -208,6 +231,18 @@ pub(super) fn reply(reply: &Reply) -> String {
             text = format!("sealed at {tail}");
             known = *version;
         }
+        Reply::FenceSet { tail, version, .. } => {
+            text = format!("fenced at {tail}");
+            known = *version;
+        }
+        Reply::Changed { version, .. } => {
+            text = "done".into();
+            known = *version;
+        }
+        Reply::Cursor { at, version } => {
+            text = format!("{at:?}");
+            known = *version;
+        }
         Reply::Created { version, existed } => {
             text = if *existed { "it existed" } else { "created" }.into();
             known = *version;
@@ -218,6 +253,9 @@ pub(super) fn reply(reply: &Reply) -> String {
                 text += &format!(", timestamp {timestamp}");
             }
             text += if tail.sealed { ", sealed" } else { "" };
+            if let Some(fence) = &tail.fence {
+                text += &format!(", fence {fence:?}");
+            }
             known = tail.version;
         }
         Reply::Read(read) => {

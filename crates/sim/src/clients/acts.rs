@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use paxlog_session::{
-    AppenderConfig, Change, Command, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
+    AppenderConfig, Change, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
 };
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{LogRef, Query, ReadFrom};
 
 use super::*;
-use crate::history::{Call, ClientId, Consistency, Payload};
+use crate::history::{Call, ClientId, Consistency, Kind, Payload};
 
 /// How long a call may take that is not made in haste.
 const DEADLINE: u64 = 10 * SECOND;
@@ -17,6 +17,9 @@ const TAILS_MAX: u64 = 1;
 
 impl World {
     pub(super) fn act(&mut self, client: usize) {
+        if self.act_by_contract(client) {
+            return;
+        }
         let logs = self.plan.logs;
         let rng = &mut self.clients.clients[client].rng;
         let log = rng.below(logs) as usize;
@@ -51,6 +54,7 @@ impl World {
                 config.window = self.plan.window as usize;
                 // A frame of the smallest segment holds it.
                 config.batch_bytes_max = 8 << 10;
+                config.fence = self.clients.clients[client].fences[log].clone();
                 let machine = Box::new(Appender::new(self.now, config, tracker));
                 let actor = self.add_actor(
                     client,
@@ -77,15 +81,20 @@ impl World {
             true => self.now + MS * self.clients.clients[client].rng.between(1, 300),
             false => self.now + if hasty { self.plan.deadline } else { DEADLINE },
         };
+        let share = self.plan.conditional_percent;
+        let if_tail = (hasty && share > 0 && self.clients.clients[client].rng.chance(share))
+            .then(|| self.clients.tails[log]);
+        let fence = self.clients.clients[client].fences[log].clone();
         let Role::Append {
             machine, under_way, ..
         } = &mut self.clients.actors[actor].role
         else {
             return;
         };
-        match machine.append(self.now, token, &records, deadline) {
+        match machine.append_at(self.now, token, &records, if_tail, deadline) {
             Ok(()) => {
-                let call = Call::append(name, payloads.iter().map(|p| Payload::id_of(p)));
+                let call = Call::append(name, payloads.iter().map(|p| Payload::id_of(p)))
+                    .on(if_tail, fence);
                 let op = self.clients.recorder.begin_in(
                     self.now,
                     ClientId(client as u64),
@@ -142,10 +151,10 @@ impl World {
             log: LogRef::Name(name),
             linearizable,
         };
-        let whom = if linearizable {
-            Whom::Leader
-        } else {
-            Whom::Any
+        // A follower asks the leader how far everything acknowledged reaches.
+        let whom = match linearizable && !token.0.is_multiple_of(3) {
+            true => Whom::Leader,
+            false => Whom::Any,
         };
         machine.ask(self.now, token, query, whom, self.now + DEADLINE);
         self.settle(actor);
@@ -223,25 +232,11 @@ impl World {
     }
 
     fn trim(&mut self, client: usize, log: usize) {
-        let name = self.clients.logs[log].clone();
         let to = self.clients.tails[log].saturating_sub(self.plan.keep);
         if to == 0 {
             return;
         }
-        let token = self.clients.token();
-        let call = Call::trim(&name, to);
-        let op = self
-            .clients
-            .recorder
-            .begin(self.now, ClientId(client as u64), call);
-        let actor = self.clients.clients[client].commands;
-        let Role::Command { machine, under_way } = &mut self.clients.actors[actor].role else {
-            return;
-        };
-        under_way.insert(token.0, op);
-        let command = Command::on(&name, Change::Trim { to });
-        machine.push(self.now, token, command, self.now + DEADLINE);
-        self.settle(actor);
+        self.change(client, log, Kind::Trim { to }, Change::Trim { to });
     }
 
     // ---- the end ----
@@ -256,28 +251,19 @@ impl World {
         }
     }
 
-    /// Seals every log.
+    /// Seals every log; and what is still in them stays.
     pub(crate) fn seal_all(&mut self) {
+        if self.plan.retention {
+            self.retain_no_more(self.clients.seats[0]);
+        }
         for log in 0..self.clients.logs.len() {
             self.seal(self.clients.seats[0], log);
         }
     }
 
     fn seal(&mut self, client: usize, log: usize) {
-        let name = self.clients.logs[log].clone();
         self.clients.sealed.insert(log);
-        let token = self.clients.token();
-        let who = ClientId(client as u64);
-        let call = Call::seal(&name);
-        let op = self.clients.recorder.begin(self.now, who, call);
-        let actor = self.clients.clients[client].commands;
-        let Role::Command { machine, under_way } = &mut self.clients.actors[actor].role else {
-            return;
-        };
-        under_way.insert(token.0, op);
-        let command = Command::on(&name, Change::Seal);
-        machine.push(self.now, token, command, self.now + DEADLINE);
-        self.settle(actor);
+        self.change(client, log, Kind::Seal, Change::Seal);
     }
 
     /// Reads every log whole, at every replica that takes part and has not fallen behind: one may have, where more

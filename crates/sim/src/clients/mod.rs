@@ -2,6 +2,7 @@
 //! history.
 
 mod acts;
+mod contract;
 mod streams;
 mod told;
 
@@ -119,6 +120,10 @@ struct Client {
     next_payload: u64,
     acknowledged: u64,
     tails: u64,
+    /// What it takes for the fence of each log.
+    fences: Vec<Option<String>>,
+    /// Where it takes cursors to stand, by log and name.
+    cursors: BTreeMap<(usize, String), u64>,
     /// It does nothing more.
     gone: bool,
 }
@@ -310,6 +315,8 @@ impl World {
             next_payload: 0,
             acknowledged: 0,
             tails: 0,
+            fences: vec![None; logs],
+            cursors: BTreeMap::new(),
             gone: false,
         });
         client

@@ -8,7 +8,8 @@ use paxlog_wire::client::{Answer, CommandOutcome, EndReason};
 use super::*;
 use crate::coverage::Coverage;
 use crate::history::{
-    ClientId, Event as TailEvent, Gap, Observed, Outcome, Payload, Receipt, Reply, TailReply,
+    ClientId, CursorAt, Event as TailEvent, Gap, Kind, Observed, Operation, Outcome, Payload,
+    Receipt, Reply, TailReply,
 };
 
 impl World {
@@ -22,6 +23,7 @@ impl World {
             clients,
             settled,
             tails,
+            logs,
             ..
         } = &mut self.clients;
         let Actor { client, role, .. } = &mut actors[actor];
@@ -97,9 +99,32 @@ impl World {
                                 duplicate,
                             })
                         }
+                        Ok(CommandOutcome::FenceSet {
+                            tail,
+                            version,
+                            duplicate,
+                        }) => Outcome::Ok(Reply::FenceSet {
+                            tail,
+                            version: Some(version),
+                            duplicate,
+                        }),
+                        Ok(
+                            CommandOutcome::CursorSet {
+                                version, duplicate, ..
+                            }
+                            | CommandOutcome::CursorDeleted { version, duplicate }
+                            | CommandOutcome::LogAltered { version, duplicate },
+                        ) => Outcome::Ok(Reply::Changed {
+                            version: Some(version),
+                            duplicate,
+                        }),
                         Ok(_) => Outcome::Unknown { code: None },
                         Err(error) => failed(&error, seen(&error), &mut self.coverage),
                     };
+                    let operation = recorder.history().get(op).expect("it was begun");
+                    if let Some(log) = place(logs, operation) {
+                        learn(&mut clients[*client], log, &operation.kind, &outcome);
+                    }
                     recorder.end(now, op, outcome);
                 }
             }
@@ -108,13 +133,25 @@ impl World {
                     said = true;
                     let op = under_way.remove(&done.token.0).expect("each ends once");
                     let outcome = match done.result {
-                        Ok(Answer::Tail(tail)) => Outcome::Ok(Reply::Tail(TailReply {
-                            offset: tail.offset,
-                            timestamp: Some(tail.timestamp),
-                            trim_point: tail.trim_point,
-                            sealed: tail.sealed,
-                            version: Some(tail.version),
-                        })),
+                        Ok(Answer::Tail(tail)) => {
+                            let fence = tail.fence.clone();
+                            let operation = recorder.history().get(op).expect("it was begun");
+                            if let Some(log) = place(logs, operation) {
+                                clients[*client].believe(log, fence.clone());
+                            }
+                            Outcome::Ok(Reply::Tail(TailReply {
+                                offset: tail.offset,
+                                timestamp: Some(tail.timestamp),
+                                trim_point: tail.trim_point,
+                                sealed: tail.sealed,
+                                version: Some(tail.version),
+                                fence: Some(fence.unwrap_or_default()),
+                            }))
+                        }
+                        Ok(Answer::Cursor { cursor, version }) => Outcome::Ok(Reply::Cursor {
+                            at: cursor.map(|cursor| cursor.at).into(),
+                            version: Some(version),
+                        }),
                         Ok(_) => Outcome::Unknown { code: None },
                         Err(error) => {
                             self.coverage.error(error.code);
@@ -248,12 +285,49 @@ fn stored(offset: u64, payload: &Bytes, timestamp: u64) -> Stored {
     }
 }
 
+fn place(logs: &[String], operation: &Operation) -> Option<usize> {
+    let name = operation.log.as_str();
+    logs.iter().position(|log| log == name)
+}
+
+/// What a client knows of fences and cursors by what it did.
+fn learn(client: &mut Client, log: usize, kind: &Kind, outcome: &Outcome) {
+    match (kind, outcome) {
+        (Kind::Fence { token, .. }, Outcome::Ok(_)) => client.believe(log, token.clone()),
+        (Kind::SetCursor { name, at, .. }, Outcome::Ok(_)) => {
+            client.cursors.insert((log, name.clone()), *at);
+        }
+        (Kind::DeleteCursor { name }, Outcome::Ok(_)) => {
+            client.cursors.remove(&(log, name.clone()));
+        }
+        (Kind::SetCursor { name, .. }, Outcome::NotApplied { seen, .. }) => {
+            match seen.and_then(|seen| seen.cursor) {
+                Some(CursorAt::At(at)) => client.cursors.insert((log, name.clone()), at),
+                Some(CursorAt::Absent) => client.cursors.remove(&(log, name.clone())),
+                None => None,
+            };
+        }
+        _ => {}
+    }
+}
+
+impl Client {
+    /// From here on it carries that fence: in an appender of its own.
+    fn believe(&mut self, log: usize, fence: Option<String>) {
+        if self.fences[log] != fence {
+            self.fences[log] = fence;
+            self.appenders[log] = None;
+        }
+    }
+}
+
 /// What the log was like when it refused, where it was the log that did.
 fn seen(error: &Error) -> Option<Observed> {
     error.version.map(|version| Observed {
         tail: error.tail,
         version: Some(version),
         sealed: (error.code == Code::Sealed).then_some(true),
+        cursor: (error.code == Code::CursorMismatch).then(|| error.found.into()),
     })
 }
 

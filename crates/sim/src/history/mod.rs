@@ -29,9 +29,9 @@ mod stored;
 
 pub use file::{FORMAT, ReadError};
 pub use operation::{
-    Call, ClientId, Consistency, Kind, LogName, Nanos, OpId, Operation, SessionId,
+    Call, ClientId, Consistency, Expected, Kind, LogName, Nanos, OpId, Operation, SessionId,
 };
-pub use outcome::{Event, Gap, Observed, Outcome, ReadReply, Receipt, Reply, TailReply};
+pub use outcome::{CursorAt, Event, Gap, Observed, Outcome, ReadReply, Receipt, Reply, TailReply};
 pub use payload::Payload;
 pub use recorder::Recorder;
 pub use settled::{ReplicaCopy, Settled};

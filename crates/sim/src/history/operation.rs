@@ -93,6 +93,12 @@ pub enum Kind {
     Append {
         /// In their order; each unlike every other record of the history of that log.
         records: Vec<Payload>,
+        /// The tail at which the first must stand, if it is conditioned on one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        if_tail: Option<u64>,
+        /// The fence that it carries.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fence: Option<String>,
     },
     /// Give up everything below an offset.
     Trim {
@@ -101,6 +107,42 @@ pub enum Kind {
     },
     /// Allow no more appends.
     Seal,
+    /// Set what appends must carry.
+    Fence {
+        /// The token; none: nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+        /// What the fence must be for it to be done.
+        #[serde(default, skip_serializing_if = "Expected::is_any")]
+        expect: Expected<String>,
+    },
+    /// Set a cursor.
+    SetCursor {
+        /// Its name.
+        name: String,
+        /// Where it is to stand.
+        at: u64,
+        /// Where it must stand for it to be done.
+        #[serde(default, skip_serializing_if = "Expected::is_any")]
+        expect: Expected<u64>,
+    },
+    /// Delete a cursor.
+    DeleteCursor {
+        /// Its name.
+        name: String,
+    },
+    /// Where a cursor stands.
+    Cursor {
+        /// Its name.
+        name: String,
+        /// How up to date.
+        consistency: Consistency,
+    },
+    /// Change the log's settings.
+    Alter {
+        /// Whether the cluster may trim the log by itself from then on.
+        retention: bool,
+    },
     /// Make the log.
     Create {
         /// Whether an existing one is an answer rather than an error.
@@ -140,6 +182,25 @@ pub enum Kind {
     },
 }
 
+/// What a compare-and-set compares with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected<T> {
+    /// Nothing.
+    #[default]
+    Any,
+    /// There must be none.
+    Absent,
+    /// There must be this.
+    Is(T),
+}
+
+impl<T> Expected<T> {
+    fn is_any(&self) -> bool {
+        matches!(self, Expected::Any)
+    }
+}
+
 fn zero(number: &u64) -> bool {
     *number == 0
 }
@@ -153,8 +214,29 @@ impl Call {
         let records = records.into_iter().map(Into::into).collect();
         Call {
             log: log.into(),
-            kind: Kind::Append { records },
+            kind: Kind::Append {
+                records,
+                if_tail: None,
+                fence: None,
+            },
         }
+    }
+
+    /// Anything else.
+    pub fn new(log: impl Into<LogName>, kind: Kind) -> Call {
+        Call {
+            log: log.into(),
+            kind,
+        }
+    }
+
+    /// The same append, on conditions.
+    #[must_use]
+    pub fn on(mut self, tail: Option<u64>, token: Option<String>) -> Call {
+        if let Kind::Append { if_tail, fence, .. } = &mut self.kind {
+            (*if_tail, *fence) = (tail, token);
+        }
+        self
     }
 
     /// A trim.

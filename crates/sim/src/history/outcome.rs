@@ -27,6 +27,22 @@ pub enum Outcome {
     },
 }
 
+/// Where a cursor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CursorAt {
+    /// There is none of that name.
+    Absent,
+    /// At this offset.
+    At(u64),
+}
+
+impl From<Option<u64>> for CursorAt {
+    fn from(at: Option<u64>) -> CursorAt {
+        at.map_or(CursorAt::Absent, CursorAt::At)
+    }
+}
+
 /// What a refusal saw of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +56,9 @@ pub struct Observed {
     /// Whether it took no more appends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<bool>,
+    /// Where the cursor stood that the command was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<CursorAt>,
 }
 
 /// What a reply said. A `version` is how many commands had been applied to the log, the answered one included; it is
@@ -72,6 +91,34 @@ pub enum Reply {
         /// Whether this answers an earlier sending.
         #[serde(default, skip_serializing_if = "not")]
         duplicate: bool,
+    },
+    /// To the setting of a fence.
+    FenceSet {
+        /// The tail right after it.
+        tail: u64,
+        /// See [`Reply`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Whether this answers an earlier sending.
+        #[serde(default, skip_serializing_if = "not")]
+        duplicate: bool,
+    },
+    /// To the setting or deletion of a cursor, and to a change of settings.
+    Changed {
+        /// See [`Reply`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Whether this answers an earlier sending.
+        #[serde(default, skip_serializing_if = "not")]
+        duplicate: bool,
+    },
+    /// To the question where a cursor stands.
+    Cursor {
+        /// Where.
+        at: CursorAt,
+        /// See [`Reply`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
     },
     /// To a create.
     Created {
@@ -134,7 +181,7 @@ impl Receipt {
 }
 
 /// What a check-tail returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TailReply {
     /// The next offset to be assigned.
@@ -153,6 +200,9 @@ pub struct TailReply {
     /// See [`Reply`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// What appends had to carry, empty where that was nothing; none where it was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<String>,
 }
 
 /// What a read gave.

@@ -104,6 +104,10 @@ impl Plan {
             window: if single { 1 } else { rng.one_of(&[1, 4, 64]) },
             keep: rng.one_of(&[10, 100, 1_000]),
             seals: rng.chance(30),
+            fences: false,
+            conditional_percent: 0,
+            cursors: false,
+            retention: false,
             hasty_percent: rng.one_of(&[0, 1, 1, 10]),
             watchers: rng.one_of(&[0, 0, 0, 1]),
             deadline: rng.one_of(&[10 * SECOND, 10 * SECOND, SECOND]),
@@ -114,6 +118,11 @@ impl Plan {
             ending: Ending::Heal,
         };
         plan.append_mean = plan.append_mean.max(bearable(&plan));
+        let mut contract = stream(seed, "contract", 0);
+        plan.fences = contract.chance(30);
+        plan.conditional_percent = contract.one_of(&[0, 0, 5, 20]);
+        plan.cursors = contract.half();
+        plan.retention = plan.logs > 1 && contract.chance(20);
         let mut rng = stream(seed, "faults", 0);
         plan.atlas = replicas == 1 || !rng.chance(10);
         let minority = (replicas - 1) / 2;

@@ -73,6 +73,18 @@ pub struct Plan {
     pub keep: u64,
     /// Clients seal logs now and then, and go on with others.
     pub seals: bool,
+    /// Clients set fences of the first log now and then, and carry them.
+    #[serde(default)]
+    pub fences: bool,
+    /// Appends, of a hundred, that are conditioned on a tail.
+    #[serde(default)]
+    pub conditional_percent: u64,
+    /// Clients keep cursors.
+    #[serde(default)]
+    pub cursors: bool,
+    /// The cluster trims the last log by itself.
+    #[serde(default)]
+    pub retention: bool,
     /// Appends, of a hundred, that are made in haste: with little time.
     #[serde(default)]
     pub hasty_percent: u64,
@@ -163,6 +175,10 @@ impl Plan {
             window: 16,
             keep: 1_000,
             seals: false,
+            fences: false,
+            conditional_percent: 0,
+            cursors: false,
+            retention: false,
             hasty_percent: 0,
             watchers: 0,
             deadline: 10 * SECOND,

@@ -139,6 +139,7 @@ impl World {
             tail: Some(self.state().tail),
             version: self.version(),
             sealed: Some(self.state().sealed),
+            cursor: None,
         }
     }
 
@@ -253,6 +254,7 @@ impl World {
             trim_point: state.trim_point,
             sealed: state.sealed,
             version: self.mix.versions.then_some(state.version),
+            fence: None,
         }))
     }
 

@@ -51,6 +51,7 @@ pub(crate) fn tail(offset: u64, trim_point: u64, sealed: bool) -> Outcome {
         trim_point,
         sealed,
         version: None,
+        fence: None,
     }))
 }
 

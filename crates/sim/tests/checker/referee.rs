@@ -48,6 +48,7 @@ impl Log {
                 tail: Some(self.tail()),
                 version: self.told_version(),
                 sealed: Some(self.sealed),
+                cursor: None,
             }),
         }
     }
@@ -63,7 +64,7 @@ impl SequentialSpec for Log {
         };
         Told::Op(match kind {
             Kind::Append { .. } if self.sealed => self.refuse("Sealed"),
-            Kind::Append { records } => {
+            Kind::Append { records, .. } => {
                 let start = self.tail();
                 self.content
                     .extend(records.iter().map(|payload| payload.to_string()));
@@ -99,6 +100,7 @@ impl SequentialSpec for Log {
                 trim_point: self.trim_point,
                 sealed: self.sealed,
                 version: self.told_version(),
+                fence: None,
             })),
             other => unreachable!("{other:?} is not drawn"),
         })

@@ -54,6 +54,7 @@ fn tail(offset: u64, trim_point: u64, version: u64) -> Outcome {
         trim_point,
         sealed: false,
         version: Some(version),
+        fence: None,
     }))
 }
 
@@ -147,6 +148,7 @@ fn good() -> History {
             tail: Some(5),
             version: Some(7),
             sealed: Some(true),
+            cursor: None,
         }),
     };
     op(270, 280, Call::append(LOG, ["g"]), refused);
@@ -341,6 +343,7 @@ fn a_stale_linearizable_tail() {
             trim_point: 0,
             sealed: false,
             version: Some(2),
+            fence: None,
         };
     });
     // A trim that does not show.
@@ -353,6 +356,7 @@ fn a_stale_linearizable_tail() {
             trim_point: 0,
             sealed: false,
             version: Some(5),
+            fence: None,
         };
     });
     // A read that is.
@@ -490,6 +494,7 @@ fn a_session_that_goes_back() {
             trim_point: 0,
             sealed: false,
             version: Some(2),
+            fence: None,
         };
     });
     seen("below_floor", &[LOCAL_TAIL], |history| {
@@ -629,6 +634,7 @@ fn versions() {
             trim_point: 0,
             sealed: false,
             version: Some(4),
+            fence: None,
         };
         for at in [TRIM, SEAL, SEALED] {
             match said(history, at) {

@@ -183,6 +183,7 @@ fn timestamps_that_only_readers_were_told() {
             trim_point: 0,
             sealed: false,
             version: None,
+            fence: None,
         }))
     };
     let mut hand = Hand::default();

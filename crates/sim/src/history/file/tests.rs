@@ -39,6 +39,7 @@ fn example() -> History {
                 tail: Some(1),
                 version: Some(2),
                 sealed: Some(true),
+                cursor: None,
             }),
         },
     );
@@ -74,6 +75,7 @@ fn example() -> History {
             trim_point: 0,
             sealed: false,
             version: Some(3),
+            fence: None,
         })),
     );
     let records: Vec<Stored> = (5..)
