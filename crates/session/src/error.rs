@@ -26,6 +26,9 @@ pub struct Error {
     pub trim_point: Option<u64>,
     /// How many commands had been applied to the log, where the error is about one.
     pub version: Option<u64>,
+    /// Where a batch cannot be read as its producer wrote it: one beyond the offset of its last record, from where
+    /// reading can go on.
+    pub skip_to: Option<u64>,
 }
 
 impl Error {
@@ -80,6 +83,7 @@ impl From<WireError> for Error {
             tail: error.tail,
             trim_point: error.trim_point,
             version: error.version,
+            skip_to: None,
         }
     }
 }
