@@ -125,3 +125,6 @@ fn unreadable(start: u64, end: u64, why: &BatchError) -> Error {
         ..Error::new(Code::Invalid, message)
     }
 }
+
+#[cfg(test)]
+mod tests;
