@@ -118,6 +118,7 @@ impl Appender {
             // Room is counted here; the machine's own bound is only a second fence.
             window_bytes: options.window_bytes.saturating_mul(2) + 2 * limits::BATCH_BYTES_MAX,
             window: WINDOW_BATCHES,
+            compression: options.compression,
             ..AppenderConfig::new(log, random::nonce(), random::seed())
         };
         let batch_bytes_max = config.batch_bytes_max;

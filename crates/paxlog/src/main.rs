@@ -6,6 +6,7 @@ mod certs;
 mod check_tail;
 mod cli;
 mod cluster;
+mod compression;
 mod connect;
 mod demo;
 mod dev;
