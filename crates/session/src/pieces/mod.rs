@@ -1,7 +1,7 @@
 //! What readers are given: stored batches, cut to the offsets that are due.
 
 use bytes::Bytes;
-use paxlog_wire::batch::{self, BatchError, BatchInfo, BatchView, RecordView};
+use paxlog_wire::batch::{self, BatchError, BatchInfo, BatchView, Codec, RecordView};
 use paxlog_wire::client::BatchMeta;
 use paxlog_wire::{Code, OutcomeFact};
 
@@ -106,6 +106,14 @@ impl Piece {
         (self.first..)
             .zip(view.records())
             .filter(move |(offset, _)| due.contains(offset))
+    }
+
+    /// How the stored batch is compressed, if it is.
+    pub fn compression(&self) -> Option<Codec> {
+        match &self.records {
+            Section::Compressed(info) | Section::Decompressed(info, _) => info.compression,
+            Section::Plain | Section::Unreadable(_) => None,
+        }
     }
 
     /// The bytes of the stored batch: compressed ones, if it is compressed.

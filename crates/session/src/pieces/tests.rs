@@ -167,6 +167,40 @@ fn a_tail_ends_at_a_batch_that_nobody_can_read_and_says_where_to_go_on() {
     }
 }
 
+/// However far they would go, batches that wait take no more room than their stored bytes.
+#[test]
+fn what_waits_is_compressed() {
+    // Zeros: a literal, and matches of it, as long as the batch may be at most.
+    let section = (4 << 20) - 32;
+    let matched = section - 1 - 5;
+    let mut stored = vec![0x1f, 0, 1, 0];
+    stored.extend(vec![255; (matched - 19) / 255]);
+    stored.push(((matched - 19) % 255) as u8);
+    stored.extend([0x50, 0, 0, 0, 0, 0]);
+    let mut whole = BytesMut::zeroed(BATCH_HEADER_BYTES);
+    whole[0..4].copy_from_slice(b"PXB1");
+    (whole[8], whole[9], whole[12]) = (1, 1, 1);
+    whole[16..20].copy_from_slice(&(stored.len() as u32).to_le_bytes());
+    whole[20..24].copy_from_slice(&(section as u32).to_le_bytes());
+    whole.extend_from_slice(&stored);
+    let crc = crc32c::crc32c(&whole[8..]);
+    whole[4..8].copy_from_slice(&crc.to_le_bytes());
+    let meta = BatchMeta {
+        start: 5,
+        records: 1,
+        bytes: whole.len() as u32,
+        timestamp: 7,
+    };
+    let piece = Piece::new(&meta, vec![whole.freeze()], 5).expect("no damage");
+    assert!(matches!(piece.records, Section::Compressed(_)));
+    assert!(piece.bytes() < 20_000);
+    // Decompressed, it is no records: one of no length and a lot behind it.
+    let error = piece.open().expect_err("a server could not know");
+    assert_eq!(error.skip_to, Some(6));
+    #[cfg(feature = "lz4")]
+    assert!(error.message.contains("behind the last record"), "{error}");
+}
+
 /// Damage is another matter: another replica has a good copy.
 #[test]
 fn a_damaged_batch_is_asked_for_elsewhere() {

@@ -1,7 +1,9 @@
 //! What clients do.
 
 use bytes::Bytes;
-use paxlog_session::{AppenderConfig, Consistency as Whom, NotTaken, ReadConfig, TailConfig};
+use paxlog_session::{
+    AppenderConfig, Compression, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
+};
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{LogRef, Query, ReadFrom};
 
@@ -49,6 +51,11 @@ impl World {
                 config.window = self.plan.window as usize;
                 // A frame of the smallest segment holds it.
                 config.batch_bytes_max = 8 << 10;
+                // By a stream of its own, so that runs without it stay as they are.
+                let mut compression = stream(self.plan.seed, "compression", nonce as u64);
+                if compression.chance(self.plan.compressed_percent) {
+                    config.compression = Compression::Lz4;
+                }
                 let machine = Box::new(Appender::new(self.now, config, tracker));
                 let actor = self.add_actor(
                     client,
