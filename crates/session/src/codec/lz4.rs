@@ -1,6 +1,6 @@
 //! LZ4 blocks, in safe Rust.
 
-use lz4_flex::block::{self, CompressTable};
+use lz4_flex::block::{self, CompressTable, DecompressError};
 use paxlog_wire::batch::{BatchError, Codec};
 
 /// Compresses, with its hash table kept from one section to the next.
@@ -31,7 +31,16 @@ pub(super) fn unpack(stored: &[u8], record_bytes: u32) -> Result<Vec<u8>, BatchE
     let len =
         block::decompress_into(stored, &mut section).map_err(|why| BatchError::Undecodable {
             codec: Codec::Lz4,
-            why: why.to_string().into(),
+            why: match why {
+                DecompressError::OutputTooSmall { .. } => "it holds more than its header says",
+                DecompressError::LiteralOutOfBounds | DecompressError::ExpectedAnotherByte => {
+                    "it is cut short"
+                }
+                DecompressError::OffsetZero | DecompressError::OffsetOutOfBounds => {
+                    "it repeats what is not there"
+                }
+                _ => "it is no block",
+            },
         })?;
     section.truncate(len);
     Ok(section)

@@ -1,15 +1,16 @@
 //! Zstandard frames, by the C library.
 
 use paxlog_wire::batch::{BatchError, Codec};
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe;
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::{self, DCtx};
 
 /// Compresses, with its context kept from one section to the next.
 pub(super) struct Packer(Compressor<'static>);
 
 impl Packer {
     pub(super) fn new(level: i32) -> Result<Packer, BatchError> {
-        let compressor = Compressor::new(level).map_err(|error| undecodable(error.to_string()))?;
+        // The level is one of zstd's, so it is nothing else.
+        let compressor = Compressor::new(level).map_err(|_| undecodable(NO_MEMORY))?;
         Ok(Packer(compressor))
     }
 
@@ -26,22 +27,24 @@ impl Packer {
 /// What is compressed in `stored`: at most `record_bytes`, and never more room than that; the library decompresses into
 /// the room itself, whatever window the frame asks for.
 pub(super) fn unpack(stored: &[u8], record_bytes: u32) -> Result<Vec<u8>, BatchError> {
-    let frame = zstd_safe::find_frame_compressed_size(stored)
-        .map_err(|code| undecodable(zstd_safe::get_error_name(code)))?;
+    let said = |code| undecodable(zstd_safe::get_error_name(code));
+    let frame = zstd_safe::find_frame_compressed_size(stored).map_err(said)?;
     if frame != stored.len() {
         // The library would go on with the next frame.
         return Err(undecodable("there is more behind its frame"));
     }
+    // Some microseconds each time, and then nothing is kept between batches.
+    let mut context = DCtx::try_create().ok_or_else(|| undecodable(NO_MEMORY))?;
     let mut section = Vec::with_capacity(record_bytes as usize);
-    Decompressor::new()
-        .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, &mut section))
-        .map_err(|error| undecodable(error.to_string()))?;
+    context.decompress(&mut section, stored).map_err(said)?;
     Ok(section)
 }
 
-fn undecodable(why: impl Into<Box<str>>) -> BatchError {
+fn undecodable(why: &'static str) -> BatchError {
     BatchError::Undecodable {
         codec: Codec::Zstd,
-        why: why.into(),
+        why,
     }
 }
+
+const NO_MEMORY: &str = "there is no memory for it";

@@ -203,7 +203,7 @@ pub enum BatchError {
         /// As the header says.
         codec: Codec,
         /// What the codec says.
-        why: Box<str>,
+        why: &'static str,
     },
     /// The section holds more or less than the header says.
     #[error(
