@@ -569,6 +569,8 @@ fn hostile_frames(rng: &mut Rng, cluster: u128) -> Vec<Vec<u8>> {
             sequence: 0,
         },
         log: 1,
+        if_tail: None,
+        fence: None,
     });
     let junk = [Bytes::from(rng.bytes(1_000))];
     let append = encoded(&|e| e.push_with(&append, Flags::NONE, &junk).expect("small"));

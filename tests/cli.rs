@@ -16,7 +16,7 @@ fn single() -> Cluster {
 
 #[test]
 fn every_verb_has_help_and_wrong_flags_are_2() {
-    const VERBS: [&str; 26] = [
+    const VERBS: [&str; 34] = [
         "",
         "demo",
         "dev",
@@ -32,6 +32,14 @@ fn every_verb_has_help_and_wrong_flags_are_2() {
         "log create",
         "log list",
         "log describe",
+        "log alter",
+        "log delete",
+        "fence",
+        "cursor",
+        "cursor get",
+        "cursor set",
+        "cursor list",
+        "cursor delete",
         "cluster",
         "cluster status",
         "certs",

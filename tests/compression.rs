@@ -187,7 +187,12 @@ async fn append_by_hand(cluster: &Cluster, leader: u16, batch: &Bytes) {
         epoch,
         sequence: 0,
     };
-    let append = CommandBody::Append { origin, log };
+    let append = CommandBody::Append {
+        origin,
+        log,
+        if_tail: None,
+        fence: None,
+    };
     let appended = ask(
         &mut sender,
         &mut receiver,

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use paxlog_client::{Appender, AppenderOptions, Code, Error, OutcomeFact, Receipt, Record};
+use paxlog_client::{
+    Appender, AppenderOptions, Code, CreateOptions, Error, OutcomeFact, Receipt, Record,
+};
 use paxlog_sim::history::OpId;
 
 use crate::support::load::{Scribe, judge};
@@ -94,7 +96,12 @@ fn without_a_majority_appends_end_in_time_and_say_what_is_known_and_one_replica_
         println!("after that, after {:?}: {error}", begin.elapsed());
         not_applied(&error);
         // Whatever else needs a majority ends too.
-        not_applied(&client.create_log("new", true).await.expect_err("no"));
+        not_applied(
+            &client
+                .create_log("new", CreateOptions::default())
+                .await
+                .expect_err("no"),
+        );
         let asked = client.check_tail(LOG, Default::default()).await;
         assert_eq!(asked.expect_err("nobody leads").exit_code(), 3);
         let opened = client.appender(LOG, options).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use paxlog_client::{Client, Record};
+use paxlog_client::{Client, CreateOptions, Record};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, REPLICAS};
@@ -147,7 +147,15 @@ fn starts(cluster: &mut Cluster) -> Result<Value> {
 async fn make_logs(client: &Client, logs: u64) -> Result<()> {
     stream::iter((0..logs).map(|n| async move {
         let name = format!("growth/{n:06}");
-        client.create_log(&name, true).await?;
+        client
+            .create_log(
+                &name,
+                CreateOptions {
+                    if_absent: true,
+                    ..CreateOptions::default()
+                },
+            )
+            .await?;
         client.append(&name, vec![Record::new("one")]).await?;
         anyhow::Ok(())
     }))

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use paxlog_session::{AppendEvent, AppenderConfig, NotTaken, Token};
+use paxlog_session::{AppendEvent, AppenderConfig, NotTaken, Opened, Token};
 use paxlog_wire::batch::{BATCH_HEADER_BYTES, RECORD_HEAD_BYTES, Record};
 use paxlog_wire::client::Receipt;
 use paxlog_wire::{Code, OutcomeFact, limits};
@@ -25,6 +25,7 @@ use crate::{Error, random};
 /// nothing is left out between two receipts. Dropped, it still ends what it took.
 #[derive(Debug)]
 pub struct Appender {
+    opened: Opened,
     shared: Arc<Shared>,
     /// Opens the window's room; bytes.
     window_bytes: usize,
@@ -78,6 +79,8 @@ struct State {
 #[derive(Debug)]
 struct Item {
     records: Vec<Record>,
+    /// The tail that it expects.
+    if_tail: Option<u64>,
     deadline: u64,
     flight: Flight,
 }
@@ -118,6 +121,7 @@ impl Appender {
             // Room is counted here; the machine's own bound is only a second fence.
             window_bytes: options.window_bytes.saturating_mul(2) + 2 * limits::BATCH_BYTES_MAX,
             window: WINDOW_BATCHES,
+            fence: options.fence,
             compression: options.compression,
             ..AppenderConfig::new(log, random::nonce(), random::seed())
         };
@@ -137,13 +141,13 @@ impl Appender {
             flights: VecDeque::new(),
             waiting: VecDeque::new(),
             next_token: 0,
-            opened: false,
             over: None,
         };
         let opened = poll_fn(|context| task.poll_opened(context)).await;
-        opened.map_err(|error| task.driver.explain(error))?;
+        let opened = opened.map_err(|error| task.driver.explain(error))?;
         tokio::spawn(task);
         Ok(Appender {
+            opened,
             shared,
             window_bytes,
             batch_bytes_max,
@@ -157,8 +161,25 @@ impl Appender {
     /// `TooLarge` or `Invalid` for records that fit no batch; the error that ended this appender, if one did.
     pub async fn append(&self, records: Vec<Record>) -> Result<Pending, Error> {
         let (sender, receiver) = oneshot::channel();
-        self.put(records, Sink::One(sender)).await?;
+        self.put(records, None, Sink::One(sender)).await?;
         Ok(Pending(receiver))
+    }
+
+    /// As [`Appender::append`], on the condition that the log's tail is `tail` when the append is ordered; its receipt
+    /// ends with `TailMismatch` if it is not, which ends every append taken after it, too.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub async fn append_at(&self, records: Vec<Record>, tail: u64) -> Result<Pending, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.put(records, Some(tail), Sink::One(sender)).await?;
+        Ok(Pending(receiver))
+    }
+
+    /// What opening this appender found: its producer's id and epoch, and the last receipt of its older epochs, which
+    /// settles what was unknown of them: nothing of them is applied any more.
+    pub fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// As [`Appender::append`], with the end reported through [`Appender::completions`]: one wake-up
@@ -167,10 +188,28 @@ impl Appender {
     /// # Errors
     /// As [`Appender::append`].
     pub async fn append_tagged(&self, records: Vec<Record>, tag: u64) -> Result<(), Error> {
-        self.put(records, Sink::Tagged(tag)).await
+        self.put(records, None, Sink::Tagged(tag)).await
     }
 
-    async fn put(&self, records: Vec<Record>, sink: Sink) -> Result<(), Error> {
+    /// [`Appender::append_tagged`] on the condition of [`Appender::append_at`].
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub async fn append_tagged_at(
+        &self,
+        records: Vec<Record>,
+        tail: u64,
+        tag: u64,
+    ) -> Result<(), Error> {
+        self.put(records, Some(tail), Sink::Tagged(tag)).await
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        if_tail: Option<u64>,
+        sink: Sink,
+    ) -> Result<(), Error> {
         let (mut encoded, mut bytes) = (BATCH_HEADER_BYTES, 0);
         for record in &records {
             let length = record.encoded_len();
@@ -213,6 +252,7 @@ impl Appender {
             // The task gives it its deadline: it knows the clock.
             state.inbox.push_back(Item {
                 records,
+                if_tail,
                 deadline: 0,
                 flight,
             });
@@ -337,19 +377,15 @@ struct Task {
     /// Taken from the inbox, for which the machine has no room yet.
     waiting: VecDeque<Item>,
     next_token: u64,
-    opened: bool,
     over: Option<Error>,
 }
 
 impl Task {
-    fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<Opened, Error>> {
         loop {
             while let Some(event) = self.driver.machine.poll_event() {
                 match event {
-                    AppendEvent::Opened(_) => {
-                        self.opened = true;
-                        return Poll::Ready(Ok(()));
-                    }
+                    AppendEvent::Opened(opened) => return Poll::Ready(Ok(opened)),
                     AppendEvent::Closed(error) => return Poll::Ready(Err(error)),
                     AppendEvent::Done { .. } => {}
                 }
@@ -366,11 +402,13 @@ impl Task {
         let now = self.driver.now();
         while let Some(item) = self.waiting.front() {
             let token = Token(self.next_token);
-            match self
-                .driver
-                .machine
-                .append(now, token, &item.records, item.deadline)
-            {
+            match self.driver.machine.append_at(
+                now,
+                token,
+                &item.records,
+                item.if_tail,
+                item.deadline,
+            ) {
                 Ok(()) => {
                     let item = self.waiting.pop_front().expect("it was at the front");
                     self.flights.push_back((token, item.flight));

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use paxlog_session::{Consistency as Whom, Queries, QueriesConfig, Server, Token};
+use paxlog_session::{Change, Command, Consistency as Whom, Queries, QueriesConfig, Server, Token};
 use paxlog_wire::Code;
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{
-    Answer, CommandOutcome, LogDescription, LogRef, Query, ReadFrom, Receipt, Status, TailInfo,
+    Answer, CommandOutcome, ConfigChange, Cursor, Expected, LogDescription, LogRef, Query,
+    ReadFrom, Receipt, Status, TailInfo,
 };
 
-use crate::commands::{Command, Commands};
+use crate::commands::Commands;
 use crate::driver::Driver;
 use crate::pool::Pool;
 use crate::types::{
-    AppenderOptions, Consistency, Created, LogPage, ReadOptions, Sealed, TailOptions, Trimmed,
+    AppendOptions, AppenderOptions, Changed, Consistency, CreateOptions, Created, CursorPage,
+    Fenced, LogPage, ReadOptions, Sealed, TailOptions, Trimmed,
 };
 use crate::{Appender, Error, Profile, Reader, Tail, random};
 
@@ -83,20 +85,36 @@ impl Client {
         Appender::open(self.pool.clone(), log, options).await
     }
 
-    /// Appends once, through an appender of its own.
+    /// Appends once, all records or none, through an appender of its own.
     ///
     /// # Errors
     /// As [`Appender::append`] and its receipt.
     pub async fn append(&self, log: &str, records: Vec<Record>) -> Result<Receipt, Error> {
+        self.append_with(log, records, AppendOptions::default())
+            .await
+    }
+
+    /// Appends once, on conditions.
+    ///
+    /// # Errors
+    /// `TailMismatch` with the real tail in [`Error::tail`], or `Fenced`: nothing was appended. Otherwise as
+    /// [`Appender::append`] and its receipt.
+    pub async fn append_with(
+        &self,
+        log: &str,
+        records: Vec<Record>,
+        on: AppendOptions,
+    ) -> Result<Receipt, Error> {
         let options = AppenderOptions {
             deadline: self.deadline,
+            fence: on.fence,
             ..AppenderOptions::default()
         };
-        self.appender(log, options)
-            .await?
-            .append(records)
-            .await?
-            .await
+        let appender = self.appender(log, options).await?;
+        match on.if_tail {
+            Some(tail) => appender.append_at(records, tail).await?.await,
+            None => appender.append(records).await?.await,
+        }
     }
 
     /// Reads from a place on. Errors of the log and the place come with the first batch.
@@ -161,13 +179,7 @@ impl Client {
     /// # Errors
     /// `NotFound`, `OffsetOutOfRange`, or whatever kept the cluster from answering.
     pub async fn trim(&self, log: &str, to: u64) -> Result<Trimmed, Error> {
-        match self
-            .command(Command::Trim {
-                log: log.into(),
-                to,
-            })
-            .await?
-        {
+        match self.change(log, Change::Trim { to }).await? {
             CommandOutcome::Trimmed {
                 trim_point,
                 tail,
@@ -187,7 +199,7 @@ impl Client {
     /// # Errors
     /// `NotFound`, or whatever kept the cluster from answering.
     pub async fn seal(&self, log: &str) -> Result<Sealed, Error> {
-        match self.command(Command::Seal { log: log.into() }).await? {
+        match self.change(log, Change::Seal).await? {
             CommandOutcome::Sealed {
                 tail,
                 version,
@@ -197,18 +209,40 @@ impl Client {
         }
     }
 
+    /// Sets what appends to the log must carry: from the tail that is returned on, everything in the log was appended
+    /// under this token (none: without one), until the fence is set again. `expect` says what the fence must be for
+    /// this to be done.
+    ///
+    /// # Errors
+    /// `Fenced` if the fence is not as expected; `NotFound`; whatever kept the cluster from answering.
+    pub async fn fence(
+        &self,
+        log: &str,
+        token: Option<&str>,
+        expect: Expected<String>,
+    ) -> Result<Fenced, Error> {
+        let token = token.map(str::to_owned);
+        match self.change(log, Change::Fence { token, expect }).await? {
+            CommandOutcome::FenceSet {
+                tail,
+                version,
+                duplicate: _,
+            } => Ok(Fenced { tail, version }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Makes a log.
     ///
     /// # Errors
-    /// `AlreadyExists` unless `if_absent`; `Invalid` for a bad name.
-    pub async fn create_log(&self, log: &str, if_absent: bool) -> Result<Created, Error> {
-        match self
-            .command(Command::Create {
-                log: log.into(),
-                if_absent,
-            })
-            .await?
-        {
+    /// `AlreadyExists` unless [`CreateOptions::if_absent`]; `Invalid` for a bad name.
+    pub async fn create_log(&self, log: &str, options: CreateOptions) -> Result<Created, Error> {
+        let command = Command::Create {
+            log: log.into(),
+            if_absent: options.if_absent,
+            config: options.config,
+        };
+        match self.command(command).await? {
             CommandOutcome::LogOpened {
                 log,
                 version,
@@ -220,6 +254,126 @@ impl Client {
                 version,
                 existed,
             }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Changes a log's settings; what is none in `change` stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound`, or whatever kept the cluster from answering.
+    pub async fn alter_log(&self, log: &str, change: ConfigChange) -> Result<Changed, Error> {
+        match self.change(log, Change::Alter(change)).await? {
+            CommandOutcome::LogAltered {
+                version,
+                duplicate: _,
+            } => Ok(Changed { version }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes a log with all its records and cursors. A log made again under the name starts afresh; whoever still
+    /// appends to the old one, or reads it, gets `LogDeleted`.
+    ///
+    /// # Errors
+    /// `NotFound`, or whatever kept the cluster from answering.
+    pub async fn delete_log(&self, log: &str) -> Result<Changed, Error> {
+        match self.change(log, Change::Delete).await? {
+            CommandOutcome::LogDeleted {
+                version,
+                duplicate: _,
+            } => Ok(Changed { version }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Where a cursor of a log stands; none: there is no cursor of that name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such log; whatever kept the cluster from answering.
+    pub async fn cursor(
+        &self,
+        log: &str,
+        name: &str,
+        consistency: Consistency,
+    ) -> Result<Option<Cursor>, Error> {
+        let query = Query::Cursor {
+            log: LogRef::Name(log.into()),
+            name: name.into(),
+            linearizable: consistency == Consistency::Linearizable,
+        };
+        match self.ask(query, whom(consistency)).await? {
+            Answer::Cursor { cursor, version: _ } => Ok(cursor),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sets a cursor of a log, and makes it if it is new. `expect` says where it must stand for this to be done.
+    ///
+    /// # Errors
+    /// `CursorMismatch` with where it stands in [`Error::found`]; `OffsetOutOfRange` beyond the tail; `NotFound` if
+    /// there is no such log; whatever kept the cluster from answering.
+    pub async fn set_cursor(
+        &self,
+        log: &str,
+        name: &str,
+        at: u64,
+        expect: Expected<u64>,
+    ) -> Result<Changed, Error> {
+        let name = name.to_owned();
+        match self
+            .change(log, Change::SetCursor { name, at, expect })
+            .await?
+        {
+            CommandOutcome::CursorSet {
+                at: _,
+                version,
+                duplicate: _,
+            } => Ok(Changed { version }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes a cursor of a log.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such log or cursor; whatever kept the cluster from answering.
+    pub async fn delete_cursor(&self, log: &str, name: &str) -> Result<Changed, Error> {
+        let name = name.to_owned();
+        match self.change(log, Change::DeleteCursor { name }).await? {
+            CommandOutcome::CursorDeleted {
+                version,
+                duplicate: _,
+            } => Ok(Changed { version }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Cursors of a log whose names begin with `prefix` and stand behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such log; whatever kept the cluster from answering.
+    pub async fn list_cursors(
+        &self,
+        log: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+        consistency: Consistency,
+    ) -> Result<CursorPage, Error> {
+        let query = Query::Cursors {
+            log: LogRef::Name(log.into()),
+            prefix: prefix.into(),
+            after: after.map(Into::into),
+            limit,
+            linearizable: consistency == Consistency::Linearizable,
+        };
+        match self.ask(query, whom(consistency)).await? {
+            Answer::Cursors {
+                cursors,
+                more,
+                version: _,
+            } => Ok(CursorPage { cursors, more }),
             other => Err(unexpected(&other)),
         }
     }
@@ -281,6 +435,10 @@ impl Client {
             Answer::Status(status) => Ok(*status),
             other => Err(unexpected(&other)),
         }
+    }
+
+    async fn change(&self, log: &str, what: Change) -> Result<CommandOutcome, Error> {
+        self.command(Command::on(log, what)).await
     }
 
     async fn command(&self, command: Command) -> Result<CommandOutcome, Error> {

@@ -1,4 +1,4 @@
-//! Create, trim and seal: one producer a client, opened with the first command.
+//! Whatever changes a log but appends to it: one producer a client, opened with the first command.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use paxlog_session::{CommandsConfig, Token};
+use paxlog_session::{Command, CommandsConfig, Token};
 use paxlog_wire::Code;
 use paxlog_wire::client::CommandOutcome;
 use tokio::sync::oneshot;
@@ -15,14 +15,6 @@ use tokio::sync::oneshot;
 use crate::driver::Driver;
 use crate::pool::Pool;
 use crate::{Error, random};
-
-/// What to do.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Create { log: String, if_absent: bool },
-    Trim { log: String, to: u64 },
-    Seal { log: String },
-}
 
 /// Runs the commands of one client, in order.
 #[derive(Debug)]
@@ -153,13 +145,7 @@ impl Task {
         self.replies.push_back((token, item.reply));
         let deadline = now + item.deadline.as_nanos() as u64;
         let machine = &mut self.driver.machine;
-        match item.command {
-            Command::Create { log, if_absent } => {
-                machine.create(now, token, &log, if_absent, deadline)
-            }
-            Command::Trim { log, to } => machine.trim(now, token, &log, to, deadline),
-            Command::Seal { log } => machine.seal(now, token, &log, deadline),
-        }
+        machine.push(now, token, item.command, deadline);
     }
 }
 

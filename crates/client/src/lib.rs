@@ -17,17 +17,18 @@ mod types;
 
 pub use appender::{Appender, Completion, Pending};
 pub use client::{Client, DEADLINE};
-pub use paxlog_session::{Compression, Error};
+pub use paxlog_session::{Compression, Error, Opened};
 pub use paxlog_wire::batch::Record;
 pub use paxlog_wire::client::{
-    Durability, LogDescription, MemberStatus, ReadFrom as From, Receipt, RoleStatus, Status,
-    TailInfo,
+    ConfigChange, Cursor, Durability, Expected, LastOutcome, LastReceipt, LogConfig,
+    LogDescription, MemberStatus, ReadFrom as From, Receipt, RoleStatus, Status, TailInfo,
 };
 pub use paxlog_wire::{Code, LeaderHint, OutcomeFact, Retry, limits};
 pub use profile::{PROFILE_SAMPLE, Profile, ProfileError};
 pub use reader::Reader;
 pub use tail::Tail;
 pub use types::{
-    AppenderOptions, Batch, Consistency, Created, LogPage, ReadOptions, Sealed, StoredRecord,
-    Summary, TailEvent, TailOptions, Trimmed,
+    AppendOptions, AppenderOptions, Batch, Changed, Consistency, CreateOptions, Created,
+    CursorPage, Fenced, LogPage, ReadOptions, Sealed, StoredRecord, Summary, TailEvent,
+    TailOptions, Trimmed,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paxlog_session::{Compression, Piece};
 use paxlog_wire::batch::Record;
-use paxlog_wire::client::LogDescription;
+use paxlog_wire::client::{Cursor, LogConfig, LogDescription};
 
 /// How up to date an answer must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +36,29 @@ pub struct AppenderOptions {
     pub window_bytes: usize,
     /// How long an append may take until it ends with what is known of its outcome.
     pub deadline: Duration,
+    /// The log's fence, if it has one: every append carries it, and is refused with `Fenced` once the fence is another.
+    pub fence: Option<String>,
     /// How batches are compressed. One that would not become shorter is sent as it is; readers notice nothing of
     /// either. It is done by the appender's task: high levels of Zstandard hold its runtime's thread up.
     pub compression: Compression,
+}
+
+/// On which conditions a single append is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppendOptions {
+    /// The tail at which the first record must come to stand.
+    pub if_tail: Option<u64>,
+    /// The log's fence, if it has one.
+    pub fence: Option<String>,
+}
+
+/// How a log is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Whether an existing log of that name is an answer rather than an error; its settings stay as they are.
+    pub if_absent: bool,
+    /// Its settings.
+    pub config: LogConfig,
 }
 
 impl Default for AppenderOptions {
@@ -51,6 +71,7 @@ impl Default for AppenderOptions {
             max_batch_records: u32::MAX,
             window_bytes: 16 << 20,
             deadline: crate::DEADLINE,
+            fence: None,
             compression: Compression::None,
         }
     }
@@ -197,6 +218,31 @@ pub struct Sealed {
     pub tail: u64,
     /// How many commands have been applied to the log.
     pub version: u64,
+}
+
+/// What a fence did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fenced {
+    /// The log's tail: nothing under the former fence comes behind it.
+    pub tail: u64,
+    /// How many commands have been applied to the log.
+    pub version: u64,
+}
+
+/// A log was changed, or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// How many commands have been applied to the log.
+    pub version: u64,
+}
+
+/// One page of a log's cursors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorPage {
+    /// In the order of their names.
+    pub cursors: Vec<Cursor>,
+    /// Whether there are more beyond the last.
+    pub more: bool,
 }
 
 /// What a create did.

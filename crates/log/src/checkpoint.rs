@@ -5,12 +5,15 @@
 //! and its bytes; ids rise within a list:
 //!
 //! ```text
-//! u32 magic "PXLC"   u8 version, 1   3 x u8 0
+//! u32 magic "PXLC"   u8 version, 2   3 x u8 0
 //! opt(u64 slot, u32 index) applied   u64 last timestamp
 //! u64 next log   u64 next producer
 //! u32 count, logs:
 //!   u64 id, name, u64 trim point, u64 tail, u8 sealed, u64 version,
-//!   u64 created, opt(u64) last timestamp, u64 bytes appended
+//!   u64 created, opt(u64) last timestamp, u64 bytes appended,
+//!   settings: u64 age in ns, u64 bytes, u32 batch bytes, u64 bytes a second,
+//!   opt(name) fence, u32 count, cursors in the order of their names:
+//!     name, u64 offset, u64 when set
 //! u32 count, producers:
 //!   u64 id, opt(name), u32 epoch, u64 slot, u32 index (last used),
 //!   opt(u64) last log, opt(last receipt)
@@ -23,6 +26,11 @@
 //!                        2 created   u64 log, u64 version, u8 existed
 //!                        4 trimmed   u64 log, u64 trim point, u64 tail, u64 version
 //!                        5 sealed    u64 log, u64 tail, u64 version
+//!                        6 altered   u64 log, u64 version
+//!                        7 deleted   u64 log, u64 version
+//!                        8 fence set u64 log, u64 tail, u64 version
+//!                        9 cursor set      u64 log, u64 offset, u64 version
+//!                       10 cursor deleted  u64 log, u64 version
 //! last receipt  u32 epoch, u64 sequence, receipt
 //! refusal       u8 kind, u64 argument (0 if it has none)
 //! ```
@@ -31,18 +39,21 @@
 //! what it was given, and refuses what could not have been encoded, so that a
 //! damaged or foreign file can't become a state that panics later.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::describe::Cursor;
 use crate::digest::digest;
 use crate::ids::{LogId, Offset, Position, ProducerId, Timestamp};
 use crate::limits::{
-    LOGS_MAX, OPENINGS_MAX, PRODUCERS_MAX, RECEIPTS_MAX, RECEIPTS_PER_PRODUCER_MAX,
+    CURSORS_PER_LOG_MAX, LOGS_MAX, OPENINGS_MAX, PRODUCERS_MAX, RECEIPTS_MAX,
+    RECEIPTS_PER_PRODUCER_MAX,
 };
 use crate::log::Log;
-use crate::names::{LogName, ProducerName};
+use crate::names::{CursorName, FenceToken, LogName, ProducerName};
 use crate::outcome::{LastReceipt, Receipt};
 use crate::producer::{Ended, Opening, Producer};
 use crate::receipts::Receipts;
@@ -137,6 +148,8 @@ fn decode_logs(r: &mut Reader<'_>, state: &mut State) -> Result<(), CheckpointEr
         let log = r.log()?;
         ensure(log.trim_point <= log.tail, "a trim point beyond its tail")?;
         ensure(log.version <= COUNT_MAX, "versions nearly spent")?;
+        let within = log.cursors.values().all(|cursor| cursor.at <= log.tail);
+        ensure(within, "a cursor beyond its log's tail")?;
         let fresh = state
             .logs
             .by_name
@@ -222,6 +235,14 @@ impl Writer<'_> {
         self.u64(log.created.0);
         self.opt(log.last_timestamp, |w, at| w.u64(at.0));
         self.u64(log.bytes_appended);
+        self.config(&log.config);
+        self.opt(log.fence.as_ref(), |w, fence| w.name(fence.as_str()));
+        self.u32(log.cursors.len() as u32);
+        for (name, cursor) in log.cursors.iter() {
+            self.name(name.as_str());
+            self.u64(cursor.at.0);
+            self.u64(cursor.set.0);
+        }
     }
 
     fn producer(&mut self, producer: &Producer) {
@@ -298,6 +319,33 @@ impl Writer<'_> {
                 self.u64(tail.0);
                 self.u64(version);
             }
+            Receipt::Altered { log, version } => {
+                self.u8(6);
+                self.u64(log.0);
+                self.u64(version);
+            }
+            Receipt::Deleted { log, version } => {
+                self.u8(7);
+                self.u64(log.0);
+                self.u64(version);
+            }
+            Receipt::FenceSet { log, tail, version } => {
+                self.u8(8);
+                self.u64(log.0);
+                self.u64(tail.0);
+                self.u64(version);
+            }
+            Receipt::CursorSet { log, at, version } => {
+                self.u8(9);
+                self.u64(log.0);
+                self.u64(at.0);
+                self.u64(version);
+            }
+            Receipt::CursorDeleted { log, version } => {
+                self.u8(10);
+                self.u64(log.0);
+                self.u64(version);
+            }
         }
     }
 
@@ -314,6 +362,10 @@ impl Writer<'_> {
             Refusal::Invalid(why) => (9, invalidity_number(why)),
             Refusal::TailMismatch { tail } => (10, tail.0),
             Refusal::OffsetOutOfRange { tail } => (11, tail.0),
+            Refusal::OtherFence => (12, 0),
+            Refusal::NoCursor => (13, 0),
+            Refusal::CursorMismatch { at: None } => (14, 0),
+            Refusal::CursorMismatch { at: Some(at) } => (15, at.0),
         };
         self.u8(kind);
         self.u64(argument);
@@ -348,8 +400,34 @@ impl Reader<'_> {
             created: Timestamp(self.u64()?),
             last_timestamp: self.opt(|r| Ok(Timestamp(r.u64()?)))?,
             bytes_appended: self.u64()?,
+            config: self.config()?,
+            fence: self.opt(|r| Ok(FenceToken::new(r.name()?)?))?,
+            cursors: Arc::new(self.cursors()?),
             producers: 0,
         })
+    }
+
+    fn cursors(&mut self) -> Result<BTreeMap<CursorName, Cursor>, DecodeError> {
+        let count = self.count(CURSOR_BYTES_MIN)?;
+        if count > CURSORS_PER_LOG_MAX {
+            return Err(DecodeError::Malformed("too many cursors of one log"));
+        }
+        let mut cursors = BTreeMap::new();
+        for _ in 0..count {
+            let name = CursorName::new(self.name()?)?;
+            if cursors
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= name)
+            {
+                return Err(DecodeError::Malformed("cursors out of order"));
+            }
+            let cursor = Cursor {
+                at: Offset(self.u64()?),
+                set: Timestamp(self.u64()?),
+            };
+            cursors.insert(name, cursor);
+        }
+        Ok(cursors)
     }
 
     fn producer(&mut self) -> Result<Producer, DecodeError> {
@@ -445,6 +523,28 @@ impl Reader<'_> {
                 tail: Offset(self.u64()?),
                 version: self.u64()?,
             },
+            6 => Receipt::Altered {
+                log,
+                version: self.u64()?,
+            },
+            7 => Receipt::Deleted {
+                log,
+                version: self.u64()?,
+            },
+            8 => Receipt::FenceSet {
+                log,
+                tail: Offset(self.u64()?),
+                version: self.u64()?,
+            },
+            9 => Receipt::CursorSet {
+                log,
+                at: Offset(self.u64()?),
+                version: self.u64()?,
+            },
+            10 => Receipt::CursorDeleted {
+                log,
+                version: self.u64()?,
+            },
             _ => return Err(DecodeError::Malformed("an unknown kind of receipt")),
         })
     }
@@ -472,6 +572,12 @@ impl Reader<'_> {
             ),
             (10, tail) => Refusal::TailMismatch { tail: Offset(tail) },
             (11, tail) => Refusal::OffsetOutOfRange { tail: Offset(tail) },
+            (12, 0) => Refusal::OtherFence,
+            (13, 0) => Refusal::NoCursor,
+            (14, 0) => Refusal::CursorMismatch { at: None },
+            (15, at) => Refusal::CursorMismatch {
+                at: Some(Offset(at)),
+            },
             _ => return Err(DecodeError::Malformed("an unknown kind of refusal")),
         })
     }
@@ -500,15 +606,17 @@ const INVALIDITIES: [Invalidity; 7] = [
 ];
 
 const MAGIC: u32 = u32::from_le_bytes(*b"PXLC");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What is counted one by one never comes near it; so `+ 1` can't overflow.
 const COUNT_MAX: u64 = u64::MAX / 2;
-/// The shortest a log can be: its id, a name of one byte, no last timestamp.
-const LOG_BYTES_MIN: usize = 8 + 2 + 8 + 8 + 1 + 8 + 8 + 1 + 8;
+/// The shortest a log can be: its id, a name of one byte, no last timestamp, fence and cursors.
+const LOG_BYTES_MIN: usize = 8 + 2 + 8 + 8 + 1 + 8 + 8 + 1 + 8 + 28 + 1 + 4;
+/// The shortest cursor: a name of one byte.
+const CURSOR_BYTES_MIN: usize = 2 + 8 + 8;
 /// The shortest opening: no last receipt.
 const OPENING_BYTES_MIN: usize = 16 + 4 + 1;
-/// The shortest receipt: created.
-const RECEIPT_BYTES_MIN: usize = 1 + 8 + 8 + 1;
+/// The shortest receipt: altered.
+const RECEIPT_BYTES_MIN: usize = 1 + 8 + 8;
 /// The shortest producer: no name, log, receipt; one opening.
 const PRODUCER_BYTES_MIN: usize = 8 + 1 + 4 + 12 + 1 + 1 + 4 + OPENING_BYTES_MIN + 1 + 8 + 4;
 

@@ -13,7 +13,8 @@
 //! 3. *Refused before*: a refused command ends its epoch; every later sequence
 //!    of that epoch gets the same refusal, so that there is no hole.
 //! 4. *Sequence*: the next one, or a gap.
-//! 5. The log exists; it is not sealed.
+//! 5. The log exists; for an append: it is not sealed, the fence is the one
+//!    that it carries, the tail is the one that it expects.
 //!
 //! What is absent on purpose: batches. Their bytes follow the command in the
 //! value and lie in the write-ahead log; this state only counts them.
@@ -21,6 +22,7 @@
 mod checkpoint;
 mod codec;
 mod command;
+mod config;
 mod describe;
 mod digest;
 mod ids;
@@ -35,11 +37,12 @@ mod state;
 
 pub use checkpoint::CheckpointError;
 pub use codec::DecodeError;
-pub use command::{Body, Command, CommandKind};
-pub use describe::{Description, Listing};
+pub use command::{Body, Command, CommandKind, Conditions, Expected};
+pub use config::{ConfigChange, LogConfig};
+pub use describe::{Cursor, CursorListing, Description, Listing};
 pub use ids::{LogId, Offset, Origin, Position, ProducerId, Timestamp};
 pub use limits::Limits;
-pub use names::{LogName, NameError, ProducerName};
+pub use names::{CursorName, FenceToken, LogName, NameError, ProducerName};
 pub use outcome::{LastReceipt, Outcome, Receipt};
 pub use refusal::{Invalidity, Refusal};
 pub use state::State;

@@ -14,6 +14,8 @@ pub struct Limits {
     pub name_bytes_max: u32,
     /// Receipts kept per producer, and so the largest window of an appender.
     pub receipts_per_producer_max: u32,
+    /// The most cursors of one log.
+    pub cursors_per_log_max: u32,
 }
 
 impl Limits {
@@ -24,6 +26,7 @@ impl Limits {
         headers_bytes_max: 32 << 10,
         name_bytes_max: NAME_BYTES_MAX as u32,
         receipts_per_producer_max: RECEIPTS_PER_PRODUCER_MAX as u32,
+        cursors_per_log_max: CURSORS_PER_LOG_MAX as u32,
     };
 }
 
@@ -45,5 +48,7 @@ pub(crate) const RECEIPTS_MAX: u64 = 1 << 20;
 pub(crate) const PRODUCERS_MAX: usize = 10_000;
 /// Logs of one group.
 pub(crate) const LOGS_MAX: usize = 100_000;
+/// Cursors of one log.
+pub(crate) const CURSORS_PER_LOG_MAX: usize = 10_000;
 /// Openings of one producer whose answers are kept for a retry.
 pub(crate) const OPENINGS_MAX: usize = 16;

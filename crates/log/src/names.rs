@@ -5,14 +5,65 @@ use std::sync::Arc;
 
 use crate::limits::NAME_BYTES_MAX;
 
-/// The name of a log: 1 to 255 of `[A-Za-z0-9._/-]`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogName(Arc<str>);
+/// A checked name: cheap to clone, ordered as text, and a key that a map can be asked for with a `&str`.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
-/// The name a user gave to a producer: 1 to 255 bytes of UTF-8 without control
-/// characters. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProducerName(Arc<str>);
+        impl $name {
+            /// Checks and takes a name.
+            ///
+            /// # Errors
+            /// [`NameError`] if it is empty, too long or holds a character that is not allowed.
+            pub fn new(name: &str) -> Result<$name, NameError> {
+                check(name, $allowed)?;
+                Ok($name(name.into()))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a log: 1 to 255 of `[A-Za-z0-9._/-]`.
+    LogName, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-')
+}
+name! {
+    /// The name a user gave to a producer: 1 to 255 bytes of UTF-8 without control characters.
+    ProducerName, |c| !c.is_control()
+}
+name! {
+    /// The name of a cursor, within its log: 1 to 255 bytes of UTF-8 without control characters.
+    CursorName, |c| !c.is_control()
+}
+name! {
+    /// What a fenced log's appends must carry: 1 to 255 bytes of UTF-8 without control characters.
+    FenceToken, |c| !c.is_control()
+}
 
 /// Why a name is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,77 +83,6 @@ pub enum NameError {
         /// The first such character.
         character: char,
     },
-}
-
-impl LogName {
-    /// Checks and takes a name.
-    ///
-    /// # Errors
-    /// [`NameError`] if it is empty, too long or holds another character.
-    pub fn new(name: &str) -> Result<LogName, NameError> {
-        check(name, |c| {
-            c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-')
-        })?;
-        Ok(LogName(name.into()))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl ProducerName {
-    /// Checks and takes a name.
-    ///
-    /// # Errors
-    /// [`NameError`] if it is empty, too long or holds a control character.
-    pub fn new(name: &str) -> Result<ProducerName, NameError> {
-        check(name, |c| !c.is_control())?;
-        Ok(ProducerName(name.into()))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// So that a map by name can be asked with a `&str`.
-impl std::borrow::Borrow<str> for LogName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<str> for ProducerName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for LogName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for LogName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
-
-impl fmt::Display for ProducerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ProducerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
 }
 
 fn check(name: &str, allowed: impl Fn(char) -> bool) -> Result<(), NameError> {

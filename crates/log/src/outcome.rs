@@ -3,7 +3,7 @@
 use crate::ids::{LogId, Offset, ProducerId, Timestamp};
 use crate::refusal::Refusal;
 
-/// What became of a command. A duplicate gets its first answer again, marked.
+/// What became of a command.
 ///
 /// `version` counts the commands applied to the log, its creation being the
 /// first; refused and duplicate ones do not count. It is the log's version
@@ -22,56 +22,11 @@ pub enum Outcome {
         /// The same opening (name, nonce) was answered before.
         duplicate: bool,
     },
-    /// The log exists.
-    Created {
-        /// Its id.
-        log: LogId,
-        /// Its version.
-        version: u64,
-        /// It existed before.
-        existed: bool,
-        /// An answer given before.
-        duplicate: bool,
-    },
-    /// The batch is in the log at `start..end`.
-    Appended {
-        /// The log.
-        log: LogId,
-        /// Offset of the first record.
-        start: Offset,
-        /// One past the last record.
-        end: Offset,
-        /// Of all its records.
-        timestamp: Timestamp,
-        /// The log's tail right after it: equal to `end`.
-        tail: Offset,
-        /// The log's version.
-        version: u64,
-        /// An answer given before.
-        duplicate: bool,
-    },
-    /// Offsets below the trim point are gone.
-    Trimmed {
-        /// The log.
-        log: LogId,
-        /// The first offset kept; never lower than it was.
-        trim_point: Offset,
-        /// The log's tail.
-        tail: Offset,
-        /// The log's version.
-        version: u64,
-        /// An answer given before.
-        duplicate: bool,
-    },
-    /// The log takes no more records.
-    Sealed {
-        /// The log.
-        log: LogId,
-        /// Its last tail.
-        tail: Offset,
-        /// Its version.
-        version: u64,
-        /// An answer given before.
+    /// It was done.
+    Applied {
+        /// What it did.
+        receipt: Receipt,
+        /// This is the answer to an earlier sending of the same command.
         duplicate: bool,
     },
     /// Nothing was changed.
@@ -87,46 +42,85 @@ pub enum Outcome {
 /// The kept answer to one applied command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// See [`Outcome::Appended`].
+    /// The batch is in the log at `start .. start + records`; its end is the tail right after it.
     Appended {
         /// The log.
         log: LogId,
         /// Offset of the first record.
         start: Offset,
-        /// How many records.
+        /// How many records; `start + records` is no overflow.
         records: u32,
         /// Of all its records.
         timestamp: Timestamp,
         /// The log's version.
         version: u64,
     },
-    /// See [`Outcome::Created`].
+    /// The log exists.
     Created {
-        /// The log.
+        /// Its id.
         log: LogId,
         /// Its version.
         version: u64,
         /// It existed before.
         existed: bool,
     },
-    /// See [`Outcome::Trimmed`].
+    /// Offsets below the trim point are gone.
     Trimmed {
         /// The log.
         log: LogId,
-        /// The first offset kept.
+        /// The first offset kept; never lower than it was.
         trim_point: Offset,
         /// The log's tail.
         tail: Offset,
         /// The log's version.
         version: u64,
     },
-    /// See [`Outcome::Sealed`].
+    /// The log takes no more records.
     Sealed {
         /// The log.
         log: LogId,
         /// Its last tail.
         tail: Offset,
         /// Its version.
+        version: u64,
+    },
+    /// The log's settings were changed.
+    Altered {
+        /// The log.
+        log: LogId,
+        /// Its version.
+        version: u64,
+    },
+    /// The log is gone; its name is free.
+    Deleted {
+        /// The log.
+        log: LogId,
+        /// Its last version.
+        version: u64,
+    },
+    /// Appends must carry another token from here on, or none again.
+    FenceSet {
+        /// The log.
+        log: LogId,
+        /// Its tail: nothing under the former fence comes behind it.
+        tail: Offset,
+        /// Its version.
+        version: u64,
+    },
+    /// The cursor stands there.
+    CursorSet {
+        /// The log.
+        log: LogId,
+        /// Where it stands.
+        at: Offset,
+        /// The log's version.
+        version: u64,
+    },
+    /// The cursor is gone.
+    CursorDeleted {
+        /// The log.
+        log: LogId,
+        /// The log's version.
         version: u64,
     },
 }
@@ -145,54 +139,9 @@ pub struct LastReceipt {
 impl Receipt {
     /// The answer as an outcome.
     pub fn outcome(self, duplicate: bool) -> Outcome {
-        match self {
-            Receipt::Appended {
-                log,
-                start,
-                records,
-                timestamp,
-                version,
-            } => {
-                // Apply refused the append if this could pass u64::MAX.
-                let end = Offset(start.0 + u64::from(records));
-                Outcome::Appended {
-                    log,
-                    start,
-                    end,
-                    timestamp,
-                    tail: end,
-                    version,
-                    duplicate,
-                }
-            }
-            Receipt::Created {
-                log,
-                version,
-                existed,
-            } => Outcome::Created {
-                log,
-                version,
-                existed,
-                duplicate,
-            },
-            Receipt::Trimmed {
-                log,
-                trim_point,
-                tail,
-                version,
-            } => Outcome::Trimmed {
-                log,
-                trim_point,
-                tail,
-                version,
-                duplicate,
-            },
-            Receipt::Sealed { log, tail, version } => Outcome::Sealed {
-                log,
-                tail,
-                version,
-                duplicate,
-            },
+        Outcome::Applied {
+            receipt: self,
+            duplicate,
         }
     }
 
@@ -202,7 +151,12 @@ impl Receipt {
             Receipt::Appended { log, .. }
             | Receipt::Created { log, .. }
             | Receipt::Trimmed { log, .. }
-            | Receipt::Sealed { log, .. } => log,
+            | Receipt::Sealed { log, .. }
+            | Receipt::Altered { log, .. }
+            | Receipt::Deleted { log, .. }
+            | Receipt::FenceSet { log, .. }
+            | Receipt::CursorSet { log, .. }
+            | Receipt::CursorDeleted { log, .. } => log,
         }
     }
 }

@@ -324,6 +324,16 @@ fn answers(receipt: &Receipt, body: &Body) -> bool {
         (Receipt::Trimmed { log, .. }, Body::Trim { log: of, .. }) => log == of,
         (Receipt::Sealed { log, .. }, Body::Seal { log: of }) => log == of,
         (Receipt::Created { .. }, Body::CreateLog { .. }) => true,
+        (Receipt::Altered { log, .. }, Body::AlterLog { log: of, .. })
+        | (Receipt::Deleted { log, .. }, Body::DeleteLog { log: of })
+        | (Receipt::FenceSet { log, .. }, Body::Fence { log: of, .. })
+        | (Receipt::CursorDeleted { log, .. }, Body::DeleteCursor { log: of, .. }) => log == of,
+        (
+            Receipt::CursorSet { log, at, .. },
+            Body::SetCursor {
+                log: of, at: to, ..
+            },
+        ) => log == of && at == to,
         _ => false,
     }
 }
@@ -338,7 +348,8 @@ pub(crate) fn settled(producers: &Producers, command: &Command) -> Option<Outcom
     };
     match (&command.body, &command.origin) {
         (Body::OpenProducer { nonce, name }, None) => producers.opened(*nonce, name.as_ref()),
-        (Body::OpenProducer { .. }, Some(_)) => refused(Invalidity::Numbered),
+        (Body::OpenProducer { .. } | Body::Retain { .. }, Some(_)) => refused(Invalidity::Numbered),
+        (Body::Retain { .. }, None) => None,
         (_, None) => refused(Invalidity::NotNumbered),
         (body, Some(origin)) => producers.settled(origin, body),
     }

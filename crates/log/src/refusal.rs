@@ -54,6 +54,18 @@ pub enum Refusal {
         /// The real tail.
         tail: Offset,
     },
+    /// The log's fence is another than the append carries, or than a new fence was conditioned on.
+    #[error("the log has another fence than this")]
+    OtherFence,
+    /// There is no cursor of that name.
+    #[error("the log has no such cursor")]
+    NoCursor,
+    /// The cursor stands elsewhere than the command was conditioned on.
+    #[error("the cursor {}", match at { Some(at) => format!("stands at {at}"), None => "does not exist".to_owned() })]
+    CursorMismatch {
+        /// Where it stands; none if there is none.
+        at: Option<Offset>,
+    },
     /// The offset lies beyond the tail.
     #[error("the offset lies beyond the tail, which is {tail}")]
     OffsetOutOfRange {

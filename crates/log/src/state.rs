@@ -2,7 +2,8 @@
 
 use crate::checkpoint::{self, CheckpointError};
 use crate::command::{Body, Command};
-use crate::describe::{Description, Listing};
+use crate::config::LogConfig;
+use crate::describe::{Cursor, CursorListing, Description, Listing};
 use crate::digest::digest;
 use crate::ids::{LogId, Position, Timestamp};
 use crate::log::{Log, Logs};
@@ -54,6 +55,10 @@ impl State {
             (Body::OpenProducer { nonce, name }, None) => {
                 self.producers.open(at, *nonce, name.as_ref())
             }
+            (Body::Retain { log, to }, None) => match self.logs.retain(*log, *to) {
+                Ok(receipt) => receipt.outcome(false),
+                Err((why, version)) => Outcome::Refused { why, version },
+            },
             _ => self.apply_numbered(at, command),
         };
         while let Some(forgotten) = self.producers.evict() {
@@ -111,6 +116,42 @@ impl State {
     /// The log as it is now.
     pub fn describe(&self, log: LogId) -> Option<Description> {
         self.logs.describe(log)
+    }
+
+    /// Where a cursor of the log stands, if there is one of that name.
+    pub fn cursor(&self, log: LogId, name: &str) -> Option<Cursor> {
+        self.logs.cursor(log, name)
+    }
+
+    /// Cursors of the log whose names begin with `prefix` and come after `after`, in the order of their names, at most
+    /// `limit`; none where there is no such log.
+    pub fn cursors(
+        &self,
+        log: LogId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> CursorListing {
+        self.logs.cursors(log, prefix, after, limit)
+    }
+
+    /// Whether a log of that id was made and deleted.
+    pub fn was_deleted(&self, log: LogId) -> bool {
+        self.logs.was_deleted(log)
+    }
+
+    /// Logs whose settings say that records go by age or by bytes, in the order of ids.
+    pub fn retaining(&self) -> impl Iterator<Item = (LogId, LogConfig)> + '_ {
+        self.logs
+            .by_id
+            .iter()
+            .map(|(&id, log)| (id, log.config))
+            .filter(|(_, config)| config.retention_age_ns > 0 || config.retention_bytes > 0)
+    }
+
+    /// The log's settings.
+    pub fn config(&self, log: LogId) -> Option<LogConfig> {
+        self.logs.by_id.get(&log).map(|log| log.config)
     }
 
     /// Logs whose names begin with `prefix` and come after `after`, in the

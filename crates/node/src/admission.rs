@@ -5,12 +5,10 @@
 //! apply, where every replica decides alike.
 
 use bytes::Bytes;
-use paxlog_log::{
-    Body, Command, LogId, LogName, Offset, Origin, Outcome, ProducerId, ProducerName,
-};
+use paxlog_log::{Body, Command, Outcome, Receipt};
 use paxlog_paxos::{ProposeError, Role, Slot, Value};
-use paxlog_wire::client::{CommandBody, CommandReply, CommandRequest};
-use paxlog_wire::{Code, WireError, batch};
+use paxlog_wire::client::{CommandBody, CommandReply, CommandRequest, Durability};
+use paxlog_wire::{Code, WireError};
 
 use crate::commands::{Queued, Waiting};
 use crate::effect::{Effect, Effects};
@@ -19,10 +17,6 @@ use crate::node::Node;
 use crate::replies;
 use crate::value::ValueBuilder;
 
-/// Bytes of batches that may wait for a value before appends are refused.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Commands that may wait for a value before more are refused.
-const QUEUE_COMMANDS_MAX: usize = 100_000;
 /// How often what waits is looked at for its deadline.
 const SWEEP_NS: u64 = 10_000_000;
 /// When to ask again where the leader reaches no majority.
@@ -60,7 +54,7 @@ impl Node {
             ));
             return;
         }
-        match self.admit(&waiting, request.command, &batch) {
+        match self.admit(now, &waiting, request.command, &batch) {
             Ok(Admitted::Queue(command)) => self.commands.push(Queued {
                 waiting,
                 command,
@@ -70,16 +64,17 @@ impl Node {
                 if outcome_is_duplicate(&outcome) {
                     self.counters.duplicates += 1;
                 }
-                self.answer(now, waiting, &outcome, fx);
+                self.answer(now, waiting, &outcome, Durability::MAJORITY, fx);
             }
             Err(error) => self.refuse(waiting, error, fx),
         }
     }
 
-    /// Looks at size, format, window, disk space, deadline and leadership; what
+    /// Looks at size, format, window, disk space, deadline, leadership and the log's rate; what else
     /// depends on a log's or producer's state is decided at apply.
     fn admit(
-        &self,
+        &mut self,
+        now: Now,
         waiting: &Waiting,
         body: CommandBody,
         batch: &[Bytes],
@@ -105,7 +100,7 @@ impl Node {
                 "only an append carries a batch",
             ));
         }
-        let command = match self.command_of(body, batch)? {
+        let command = match self.asked(body, batch)? {
             Ok(command) => command,
             Err(answer) => return Ok(Admitted::Answer(answer)),
         };
@@ -122,130 +117,36 @@ impl Node {
             )
             .with_retry_after_ms(1_000));
         }
-        if self.commands.queue_bytes() > QUEUE_BYTES_MAX
-            || self.commands.queue_len() >= QUEUE_COMMANDS_MAX
-        {
+        if self.commands.is_over_its_share(waiting.stream) {
             return Err(WireError::new(
                 Code::Overloaded,
-                "too much waits at the leader: try again in a moment",
+                "too much waits at the leader, and this stream has more than its share of it: try again in a moment",
             )
             .with_retry_after_ms(50));
         }
+        self.take_from_rate(now, &command)?;
         Ok(Admitted::Queue(command))
     }
 
-    /// The command of a request; or its answer, where nothing is to be ordered.
-    fn command_of(
-        &self,
-        body: CommandBody,
-        batch: &[Bytes],
-    ) -> Result<Result<Command, Outcome>, WireError> {
-        let numbered = |origin: Option<paxlog_wire::client::Origin>, body: Body| match origin {
-            Some(origin) => Ok(Ok(Command {
-                origin: Some(origin_of(origin)),
-                body,
-            })),
-            None => Err(WireError::new(
-                Code::Invalid,
-                "the command needs a producer's number",
-            )),
+    fn take_from_rate(&mut self, now: Now, command: &Command) -> Result<(), WireError> {
+        let Body::Append { log, bytes, .. } = command.body else {
+            return Ok(());
         };
-        let log_name = |name: String| {
-            LogName::new(&name)
-                .map_err(|error| WireError::new(Code::Invalid, format!("bad log name: {error}")))
-        };
-        match body {
-            CommandBody::OpenProducer { nonce, name } => {
-                let name = name
-                    .map(|name| ProducerName::new(&name))
-                    .transpose()
-                    .map_err(|error| {
-                        WireError::new(Code::Invalid, format!("bad producer name: {error}"))
-                    })?;
-                Ok(Ok(Command {
-                    origin: None,
-                    body: Body::OpenProducer { nonce, name },
-                }))
-            }
-            CommandBody::CreateLog {
-                origin,
-                name,
-                if_absent,
-            } => numbered(
-                origin,
-                Body::CreateLog {
-                    name: log_name(name)?,
-                    if_absent,
-                },
-            ),
-            CommandBody::OpenLog {
-                origin,
-                name,
-                create,
-            } => {
-                let name = log_name(name)?;
-                let found = self.state.by_name(name.as_str());
-                match (found, origin) {
-                    // With a number the command is ordered in any case, so that its sequence counts.
-                    (_, Some(_)) if create && (found.is_some() || self.config.create_on_append) => {
-                        numbered(
-                            origin,
-                            Body::CreateLog {
-                                name,
-                                if_absent: true,
-                            },
-                        )
-                    }
-                    (Some(log), _) => {
-                        let version = self.state.describe(log).map_or(0, |log| log.version);
-                        Ok(Err(Outcome::Created {
-                            log,
-                            version,
-                            existed: true,
-                            duplicate: false,
-                        }))
-                    }
-                    (None, _) if create && self.config.create_on_append => Err(WireError::new(
-                        Code::Invalid,
-                        "making a log needs a producer's number",
-                    )),
-                    (None, _) => {
-                        let hint = if create {
-                            " (this cluster does not create logs on append)"
-                        } else {
-                            ""
-                        };
-                        Err(WireError::new(
-                            Code::NotFound,
-                            format!(
-                                "there is no log {:?}{hint}: make it with `paxlog log create`",
-                                name.as_str()
-                            ),
-                        ))
-                    }
-                }
-            }
-            CommandBody::Append { origin, log } => {
-                let info = batch::check(batch).map_err(|error| batch_refused(&error))?;
-                let body = Body::Append {
-                    log: LogId(log),
-                    records: info.records,
-                    bytes: info.bytes,
-                };
-                Ok(Ok(Command {
-                    origin: Some(origin_of(origin)),
-                    body,
-                }))
-            }
-            CommandBody::Trim { origin, log, to } => numbered(
-                origin,
-                Body::Trim {
-                    log: LogId(log),
-                    to: Offset(to),
-                },
-            ),
-            CommandBody::Seal { origin, log } => numbered(origin, Body::Seal { log: LogId(log) }),
+        let rate = self
+            .state
+            .config(log)
+            .map_or(0, |config| config.append_bytes_per_s);
+        if rate == 0 {
+            return Ok(());
         }
+        let taken = self.rates.take(now.mono, log, bytes.into(), rate);
+        taken.map_err(|retry_after_ms| {
+            WireError::new(
+                Code::Throttled,
+                format!("the log takes {rate} bytes a second, as `paxlog log alter` sets: try again later"),
+            )
+            .with_retry_after_ms(retry_after_ms)
+        })
     }
 
     /// Refuses a command, and with it the appends behind it on its stream.
@@ -273,9 +174,10 @@ impl Node {
         now: Now,
         waiting: Waiting,
         outcome: &Outcome,
+        durability: Durability,
         fx: &mut Effects,
     ) {
-        let result = replies::reply(outcome, &self.state);
+        let result = replies::reply(outcome, durability, &self.state);
         if result.is_err() {
             self.counters.refused += 1;
         }
@@ -292,7 +194,8 @@ impl Node {
     }
 
     pub(crate) fn close_value(&mut self, now: Now, fx: &mut Effects) {
-        if self.commands.queue_is_empty() || self.handing_over || !self.paxos.can_propose() {
+        let nothing = self.commands.queue_is_empty() && !self.commands.has_own();
+        if nothing || self.handing_over || !self.paxos.can_propose() {
             return;
         }
         let Some((value, waiting)) = self.commands.take_held().or_else(|| self.gather(now, fx))
@@ -342,6 +245,10 @@ impl Node {
                 break;
             }
             room = Some(self.config.value_bytes_target - builder.bytes());
+        }
+        // Behind all others: nobody waits for them.
+        for command in self.commands.take_own() {
+            builder.push(&command, Vec::new());
         }
         (!builder.is_empty()).then(|| (builder.close(now.wall), waiting))
     }
@@ -426,35 +333,9 @@ enum Admitted {
 fn outcome_is_duplicate(outcome: &Outcome) -> bool {
     matches!(
         outcome,
-        Outcome::Appended {
+        Outcome::Applied {
+            receipt: Receipt::Appended { .. },
             duplicate: true,
-            ..
         }
     )
-}
-
-fn origin_of(origin: paxlog_wire::client::Origin) -> Origin {
-    Origin {
-        producer: ProducerId(origin.producer),
-        epoch: origin.epoch,
-        sequence: origin.sequence,
-    }
-}
-
-fn batch_refused(error: &batch::BatchError) -> WireError {
-    use batch::BatchError as E;
-    let code = match error {
-        E::RecordTooLarge { .. } | E::HeadersTooLarge { .. } | E::BatchTooLarge { .. } => {
-            Code::TooLarge
-        }
-        E::Empty
-        | E::Checksum
-        | E::Malformed(_)
-        | E::Compression(_)
-        | E::Compressed(_)
-        | E::NoCodec(_)
-        | E::Undecodable { .. }
-        | E::SectionLength { .. } => Code::Invalid,
-    };
-    WireError::new(code, error.to_string())
 }

@@ -1,14 +1,15 @@
 //! Chosen slots become state: applied once and in order, answered, shown to readers.
 
-use paxlog_log::Outcome;
+use paxlog_log::{Outcome, Receipt};
 use paxlog_paxos::{Slot, Value};
+use paxlog_wire::client::Durability;
 
 use crate::effect::Effects;
 use crate::entry::ENTRY_HEADER_BYTES;
 use crate::event::Now;
 use crate::node::{EntryFor, Node};
 use crate::place::{Batch, Place};
-use crate::value::Front;
+use crate::value::{Front, PlacedCommand};
 
 /// Chosen values read back from the write-ahead log ahead of the one applied.
 const READ_AHEAD_SLOTS: usize = 32;
@@ -84,62 +85,78 @@ impl Node {
         }
         let front = Front::parse(value.parts())?;
         let lsn = self.slots.get(slot).map(|entry| entry.lsn);
-        for (i, placed) in front.commands.iter().enumerate() {
+        let durability = match waiting.is_empty() {
+            true => Durability::MAJORITY,
+            false => Durability::on(self.paxos.holders(slot).map(|replica| replica.0)),
+        };
+        for (i, placed) in front.commands.into_iter().enumerate() {
             let outcome = self
                 .state
                 .apply(slot.0, i as u32, front.clock_ns, &placed.command);
-            match outcome {
-                Outcome::Appended {
-                    log,
-                    start,
-                    end,
-                    timestamp,
-                    duplicate: false,
-                    ..
-                } => {
-                    let len = placed.command.batch_bytes();
-                    let records = (end.0 - start.0) as u32;
-                    self.counters.appends += 1;
-                    self.counters.records += u64::from(records);
-                    self.counters.bytes += u64::from(len);
-                    let lsn = lsn.expect(
-                        "a chosen slot that is applied is held: its frame was placed or found",
-                    );
-                    let at = ENTRY_HEADER_BYTES as u32 + placed.batch_at;
-                    let place = Place { lsn, at, len };
-                    // Replayed from a segment whose `.idx` file has it, it needs no place in memory.
-                    if !self.segments.is_given_up(place.segment()) {
-                        self.index.push(
-                            log,
-                            Batch {
-                                start,
-                                records,
-                                timestamp,
-                                place,
-                            },
-                        );
+            if let Outcome::Applied { receipt, duplicate } = outcome {
+                match duplicate {
+                    false => self.note_applied(&receipt, &placed, lsn),
+                    true if matches!(receipt, Receipt::Appended { .. }) => {
+                        self.counters.duplicates += 1
                     }
-                    self.changed_logs.push(log);
+                    true => {}
                 }
-                Outcome::Appended {
-                    duplicate: true, ..
-                } => self.counters.duplicates += 1,
-                Outcome::Trimmed {
-                    log, trim_point, ..
-                } => {
-                    self.index.trim(log, trim_point);
-                    self.changed_logs.push(log);
-                }
-                Outcome::Sealed { log, .. } => self.changed_logs.push(log),
-                Outcome::ProducerOpened { .. }
-                | Outcome::Created { .. }
-                | Outcome::Refused { .. } => {}
             }
             if let Some(waiting) = waiting.get_mut(i).and_then(Option::take) {
-                self.answer(now, waiting, &outcome, fx);
+                self.answer(now, waiting, &outcome, durability, fx);
             }
         }
         Ok(())
+    }
+
+    /// What follows from a command besides its answer: where its batch lies, what is gone, whom to wake.
+    fn note_applied(&mut self, receipt: &Receipt, placed: &PlacedCommand, lsn: Option<u64>) {
+        match *receipt {
+            Receipt::Appended {
+                log,
+                start,
+                records,
+                timestamp,
+                ..
+            } => {
+                let len = placed.command.batch_bytes();
+                self.counters.appends += 1;
+                self.counters.records += u64::from(records);
+                self.counters.bytes += u64::from(len);
+                let lsn = lsn
+                    .expect("a chosen slot that is applied is held: its frame was placed or found");
+                let at = ENTRY_HEADER_BYTES as u32 + placed.batch_at;
+                let place = Place { lsn, at, len };
+                // Replayed from a segment whose `.idx` file has it, it needs no place in memory.
+                if !self.segments.is_given_up(place.segment()) {
+                    let batch = Batch {
+                        start,
+                        records,
+                        timestamp,
+                        place,
+                    };
+                    self.index.push(log, batch);
+                }
+                self.changed_logs.push(log);
+            }
+            Receipt::Trimmed {
+                log, trim_point, ..
+            } => {
+                self.index.trim(log, trim_point);
+                self.changed_logs.push(log);
+            }
+            Receipt::Sealed { log, .. } => self.changed_logs.push(log),
+            Receipt::Deleted { log, .. } => {
+                self.index.remove(log);
+                self.rates.forget(log);
+                self.changed_logs.push(log);
+            }
+            Receipt::Created { .. }
+            | Receipt::Altered { .. }
+            | Receipt::FenceSet { .. }
+            | Receipt::CursorSet { .. }
+            | Receipt::CursorDeleted { .. } => {}
+        }
     }
 
     pub(crate) fn wake_readers(&mut self, now: Now, fx: &mut Effects) {

@@ -1,7 +1,12 @@
 //! Commands between their admission and their answer: the queue of those that
 //! wait for a value, and those that are proposed and wait for their slot.
+//!
+//! Streams take turns in the queue, a share of bytes each, so one that sends more
+//! than all others does not keep theirs waiting behind its own (deficit round
+//! robin: Shreedhar and Varghese, SIGCOMM 1995). Those of one stream stay in
+//! their order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use paxlog_log::Command;
@@ -43,11 +48,26 @@ struct Proposed {
     waiting: Vec<Option<Waiting>>,
 }
 
+/// What waits of one stream.
+#[derive(Debug, Default)]
+struct Line {
+    queue: VecDeque<Queued>,
+    /// Of batches.
+    bytes: usize,
+    /// What it may still take of this turn, in bytes.
+    turn: usize,
+}
+
 /// All commands under way.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
-    queue: VecDeque<Queued>,
+    lines: BTreeMap<StreamId, Line>,
+    /// The streams with something in `lines`, each once; the first one's turn it is.
+    turns: VecDeque<StreamId>,
+    queue_len: usize,
     queue_bytes: usize,
+    /// The leader's own, which nobody waits for.
+    own: Vec<Command>,
     /// Closed, and waiting for room in Paxos' window; before all of the queue.
     held: Option<(Value, Vec<Waiting>)>,
     /// In the order of slots.
@@ -57,6 +77,15 @@ pub(crate) struct Commands {
     /// resumes.
     streams: BTreeMap<StreamId, Option<WireError>>,
 }
+
+/// Bytes of batches that may wait for a value before whoever has more than its share of them is refused.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// The same of commands.
+const QUEUE_COMMANDS_MAX: usize = 100_000;
+/// What a stream may take before it is another one's turn, in bytes; at least one command.
+const TURN_BYTES: usize = 64 << 10;
+/// What a command counts for besides its batch.
+const COMMAND_BYTES: usize = 64;
 
 impl Commands {
     /// A command came on this stream. With `resume` the client goes on from
@@ -83,26 +112,75 @@ impl Commands {
         self.streams.remove(&stream);
     }
 
+    /// Whether too much waits, and this stream has more than its share of it.
+    pub(crate) fn is_over_its_share(&self, stream: StreamId) -> bool {
+        let full = self.queue_bytes > QUEUE_BYTES_MAX || self.queue_len >= QUEUE_COMMANDS_MAX;
+        if !full {
+            return false;
+        }
+        let share = self.turns.len().max(1);
+        self.lines.get(&stream).is_some_and(|line| {
+            line.bytes > QUEUE_BYTES_MAX / share || line.queue.len() >= QUEUE_COMMANDS_MAX / share
+        })
+    }
+
     /// Puts an admitted command in the queue.
     pub(crate) fn push(&mut self, queued: Queued) {
-        self.queue_bytes += queued.command.batch_bytes() as usize;
-        self.queue.push_back(queued);
+        let (stream, bytes) = (queued.waiting.stream, queued.command.batch_bytes() as usize);
+        let line = self.lines.entry(stream).or_default();
+        if line.queue.is_empty() {
+            line.turn = TURN_BYTES;
+            self.turns.push_back(stream);
+        }
+        line.bytes += bytes;
+        line.queue.push_back(queued);
+        self.queue_bytes += bytes;
+        self.queue_len += 1;
     }
 
     /// The next command to go into a value, if it fits `room` bytes or is the
     /// first.
     pub(crate) fn pop_fitting(&mut self, room: Option<usize>) -> Option<Queued> {
-        let bytes = self.queue.front()?.command.batch_bytes() as usize;
+        let stream = *self.turns.front()?;
+        let line = self.lines.get_mut(&stream)?;
+        let bytes = line.queue.front()?.command.batch_bytes() as usize;
         if room.is_some_and(|room| bytes > room) {
             return None;
         }
+        let queued = line.queue.pop_front();
+        line.bytes -= bytes;
+        line.turn = line.turn.saturating_sub(bytes + COMMAND_BYTES);
         self.queue_bytes -= bytes;
-        self.queue.pop_front()
+        self.queue_len -= 1;
+        let (over, empty) = (line.turn == 0, line.queue.is_empty());
+        if empty {
+            self.lines.remove(&stream);
+            self.turns.pop_front();
+        } else if over {
+            line.turn = TURN_BYTES;
+            self.turns.rotate_left(1);
+        }
+        queued
+    }
+
+    /// A command of the leader's own, for the next value.
+    pub(crate) fn push_own(&mut self, command: Command) {
+        self.own.push(command);
+    }
+
+    /// Whether the leader has any of its own.
+    pub(crate) fn has_own(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    /// Takes the leader's own.
+    pub(crate) fn take_own(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.own)
     }
 
     /// Whether nothing waits for a value.
     pub(crate) fn queue_is_empty(&self) -> bool {
-        self.queue.is_empty() && self.held.is_none()
+        self.queue_len == 0 && self.held.is_none()
     }
 
     /// Bytes of batches that wait for a value.
@@ -112,20 +190,24 @@ impl Commands {
 
     /// How many wait for a value.
     pub(crate) fn queue_len(&self) -> usize {
-        self.queue.len()
+        self.queue_len
     }
 
     /// Takes everybody who waits for a value, or for a closed one to be
     /// proposed: nothing of that was proposed.
     pub(crate) fn drain_queue(&mut self) -> Vec<Waiting> {
-        self.queue_bytes = 0;
+        (self.queue_bytes, self.queue_len) = (0, 0);
+        self.turns.clear();
+        self.own.clear();
         let held = self
             .held
             .take()
             .into_iter()
             .flat_map(|(_, waiting)| waiting);
-        held.chain(self.queue.drain(..).map(|queued| queued.waiting))
-            .collect()
+        let queued = std::mem::take(&mut self.lines)
+            .into_values()
+            .flat_map(|line| line.queue);
+        held.chain(queued.map(|queued| queued.waiting)).collect()
     }
 
     /// Keeps a closed value for which there was no room yet.
@@ -179,7 +261,8 @@ impl Commands {
 
     /// Whether the next command to go into a value has waited too long.
     pub(crate) fn next_is_late(&self, now: u64) -> bool {
-        let next = self.queue.front();
+        let line = self.turns.front().and_then(|stream| self.lines.get(stream));
+        let next = line.and_then(|line| line.queue.front());
         next.is_some_and(|queued| queued.waiting.deadline <= now)
     }
 
@@ -187,29 +270,32 @@ impl Commands {
     /// behind it on the same streams: they must not overtake it. None of it was
     /// proposed.
     pub(crate) fn take_expired_queued(&mut self, now: u64) -> Vec<Waiting> {
-        if self
-            .queue
-            .iter()
-            .all(|queued| queued.waiting.deadline > now)
-        {
-            return Vec::new();
-        }
+        let late = |queued: &Queued| queued.waiting.deadline <= now;
         let mut expired = Vec::new();
-        let mut broken = BTreeSet::new();
-        let mut bytes = 0;
-        self.queue.retain(|queued| {
-            let waiting = queued.waiting;
-            let gone =
-                waiting.deadline <= now || (waiting.append && broken.contains(&waiting.stream));
-            if gone {
-                broken.insert(waiting.stream);
-                expired.push(waiting);
-            } else {
-                bytes += queued.command.batch_bytes() as usize;
+        for line in self.lines.values_mut() {
+            if !line.queue.iter().any(late) {
+                continue;
             }
-            !gone
-        });
-        self.queue_bytes = bytes;
+            // Behind an append that is gone no append goes on.
+            let mut broken = false;
+            line.bytes = 0;
+            line.queue.retain(|queued| {
+                let gone = late(queued) || (queued.waiting.append && broken);
+                if gone {
+                    broken = true;
+                    expired.push(queued.waiting);
+                } else {
+                    line.bytes += queued.command.batch_bytes() as usize;
+                }
+                !gone
+            });
+        }
+        if !expired.is_empty() {
+            self.lines.retain(|_, line| !line.queue.is_empty());
+            self.turns.retain(|stream| self.lines.contains_key(stream));
+            self.queue_len = self.lines.values().map(|line| line.queue.len()).sum();
+            self.queue_bytes = self.lines.values().map(|line| line.bytes).sum();
+        }
         expired
     }
 
@@ -233,7 +319,7 @@ impl Commands {
 
 #[cfg(test)]
 mod tests {
-    use paxlog_log::{Body, LogId};
+    use paxlog_log::{Body, Conditions, LogId};
     use paxlog_wire::Code;
 
     use super::*;
@@ -253,6 +339,7 @@ mod tests {
                     log: LogId(1),
                     records: 1,
                     bytes: 100,
+                    on: Conditions::default(),
                 },
             },
             batch: Vec::new(),
@@ -275,6 +362,45 @@ mod tests {
         let gone: Vec<(u64, u64)> = gone.iter().map(|w| (w.stream.0, w.request)).collect();
         assert_eq!(gone, [(1, 1), (1, 2), (1, 3)]);
         assert_eq!((commands.queue_len(), commands.queue_bytes()), (1, 100));
+    }
+
+    #[test]
+    fn streams_take_turns_and_each_keeps_its_order() {
+        let mut commands = Commands::default();
+        // One stream has a thousand waiting before two others come with a few.
+        for request in 0..1_000 {
+            commands.push(append(1, request, u64::MAX));
+        }
+        for request in 0..3 {
+            commands.push(append(2, request, u64::MAX));
+            commands.push(append(3, request, u64::MAX));
+        }
+        let order: Vec<(u64, u64)> = std::iter::from_fn(|| commands.pop_fitting(None))
+            .map(|queued| (queued.waiting.stream.0, queued.waiting.request))
+            .collect();
+        assert_eq!(order.len(), 1_006);
+        for stream in 1..=3 {
+            let of_one = order.iter().filter(|(of, _)| *of == stream);
+            assert!(of_one.is_sorted());
+        }
+        let last = order.iter().rposition(|(of, _)| *of != 1);
+        let a_turn = TURN_BYTES / (100 + COMMAND_BYTES) + 1;
+        assert!(last <= Some(a_turn + 6), "{last:?}");
+        assert!(commands.queue_is_empty() && commands.turns.is_empty());
+    }
+
+    #[test]
+    fn whoever_has_more_than_its_share_of_a_full_queue_is_refused_and_no_other() {
+        let mut commands = Commands::default();
+        let (greedy, other) = (StreamId(1), StreamId(2));
+        for request in 0..QUEUE_COMMANDS_MAX as u64 {
+            assert!(!commands.is_over_its_share(greedy));
+            commands.push(append(greedy.0, request, u64::MAX));
+        }
+        assert!(commands.is_over_its_share(greedy));
+        assert!(!commands.is_over_its_share(other));
+        commands.push(append(other.0, 0, u64::MAX));
+        assert!(!commands.is_over_its_share(other));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the core wants done.
 
 use bytes::Bytes;
-use paxlog_log::{LogId, Offset};
+use paxlog_log::{LogId, Offset, Timestamp};
 use paxlog_paxos::{Envelope, PersistId, ReplicaId, Slot};
 use paxlog_wire::client::{CommandReply, EndReason, QueryReply, Started};
 use paxlog_wire::{LeaderHint, WireError};
@@ -93,6 +93,19 @@ pub enum EntryPlace {
     InSegments(Vec<u32>, Slot),
 }
 
+/// The first record of a log, at or beyond an offset, whose timestamp is not less than another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeSearch {
+    /// The log.
+    pub log: LogId,
+    /// From this offset on.
+    pub from: Offset,
+    /// The time.
+    pub timestamp: Timestamp,
+    /// All of these segments may have it; the lowest offset counts.
+    pub segments: Vec<u32>,
+}
+
 /// Something for a reader, to be sent in this order.
 #[derive(Debug)]
 pub enum ReaderEffect {
@@ -117,6 +130,8 @@ pub enum ReaderEffect {
         /// Where to look, most likely first.
         segments: Vec<u32>,
     },
+    /// Look for a time in `.idx` files, and report by [`Event::TimeFound`](crate::Event::TimeFound) what is found.
+    FindTime(TimeSearch),
     /// Records up to here are trimmed.
     Gap(Offset),
     /// The tail is reached (tail streams).

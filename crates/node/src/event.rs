@@ -32,6 +32,10 @@ pub struct Now {
     pub wall: u64,
 }
 
+/// This replica's copy of something can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
 /// An event. Each is handled at once by [`Node::step`](crate::Node::step).
 #[derive(Debug)]
 pub enum Event {
@@ -95,6 +99,9 @@ pub enum Event {
     },
     /// The cold range could not be read: this replica's copy is damaged.
     ColdFailed(ReaderId),
+    /// What came of a [`TimeSearch`](crate::TimeSearch): the lowest offset, or none if the segments have no such
+    /// record; an error if one of their `.idx` files can't be read.
+    TimeFound(ReaderId, Result<Option<Offset>, Unreadable>),
 
     /// The frame asked for by [`Effect::ReadEntry`](crate::Effect::ReadEntry);
     /// none if it can't be read.

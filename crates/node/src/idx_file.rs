@@ -27,7 +27,7 @@ use bytes::{BufMut, BytesMut};
 use paxlog_log::{LogId, Offset, Timestamp};
 use paxlog_paxos::{Ballot, Slot};
 
-use crate::place::{Batch, Place};
+use crate::place::{Batch, Extent, Place};
 
 const MAGIC: &[u8; 8] = b"PAXIDX1\0";
 const HEADER_BYTES: usize = 32;
@@ -143,19 +143,31 @@ impl<'a> IdxFile<'a> {
         })
     }
 
-    /// Every log in the segment with the lowest and the end of the highest of
-    /// its offsets here, in the order of ids. There may be holes between.
-    pub fn ranges(&self) -> Vec<(LogId, Offset, Offset)> {
-        let mut ranges: Vec<(LogId, Offset, Offset)> = Vec::new();
+    /// Every log in the segment with what the segment has of it, in the order of ids.
+    pub fn extents(&self) -> Vec<(LogId, Extent)> {
+        let mut extents: Vec<(LogId, Extent)> = Vec::new();
         for row in self.batches {
             let log = LogId(u64_at(row, 0));
             let batch = self.batch(row);
-            match ranges.last_mut() {
-                Some((last, _, end)) if *last == log => *end = (*end).max(batch.end()),
-                _ => ranges.push((log, batch.start, batch.end())),
+            match extents.last_mut() {
+                Some((last, extent)) if *last == log => extent.add(&batch),
+                _ => extents.push((log, Extent::of(&batch))),
             }
         }
-        ranges
+        extents
+    }
+
+    /// The first batch of a log that ends beyond `from` and whose timestamp is not less than `timestamp`, if one is in
+    /// this segment.
+    pub fn batch_at_time(&self, log: LogId, from: Offset, timestamp: Timestamp) -> Option<Batch> {
+        let before = |row: &[u8; BATCH_BYTES]| {
+            let batch = self.batch(row);
+            let of_log = u64_at(row, 0).cmp(&log.0);
+            of_log.is_lt()
+                || (of_log.is_eq() && (batch.end() <= from || batch.timestamp < timestamp))
+        };
+        let row = self.batches.get(self.batches.partition_point(before))?;
+        (u64_at(row, 0) == log.0).then(|| self.batch(row))
     }
 
     /// A slot's newest accepted frame in this segment, if it has one.
@@ -269,14 +281,31 @@ mod tests {
         assert_eq!(idx.slot(Slot(5)), None);
         assert_eq!(idx.slot_range(), Some((Slot(4), Slot(5))));
         assert_eq!(idx.applied(), Slot(6));
+        let extent = |start, end, bytes, first, last| Extent {
+            start: Offset(start),
+            end: Offset(end),
+            bytes,
+            first: Timestamp(first),
+            last: Timestamp(last),
+        };
         assert_eq!(
-            idx.ranges(),
+            idx.extents(),
             [
-                (LogId(1), Offset(0), Offset(5)),
-                (LogId(2), Offset(3), Offset(10)),
-                (LogId(3), Offset(0), Offset(1))
+                (LogId(1), extent(0, 5, 100, 0, 0)),
+                (LogId(2), extent(3, 10, 300, 30, 90)),
+                (LogId(3), extent(0, 1, 100, 0, 0))
             ]
         );
+        let at_time = |log, from, time| {
+            idx.batch_at_time(LogId(log), Offset(from), Timestamp(time))
+                .map(|batch| batch.start.0)
+        };
+        assert_eq!(at_time(2, 0, 0), Some(3));
+        assert_eq!(at_time(2, 0, 30), Some(3));
+        assert_eq!(at_time(2, 0, 31), Some(5));
+        assert_eq!(at_time(2, 5, 0), Some(5), "what is below is trimmed");
+        assert_eq!(at_time(2, 0, 91), None, "the next row is another log's");
+        assert_eq!(at_time(4, 0, 0), None);
         assert!(IdxFile::open(8, &bytes).is_none(), "another segment's");
         for end in 0..bytes.len() {
             assert!(IdxFile::open(7, &bytes[..end]).is_none());
@@ -290,7 +319,7 @@ mod tests {
                 *to = *from;
             }
             if let Some(idx) = IdxFile::open(0, &bytes) {
-                let _ = idx.ranges();
+                let _ = idx.extents();
             }
         }
     }

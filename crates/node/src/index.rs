@@ -10,16 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use paxlog_log::{LogId, Offset};
+use paxlog_log::{LogId, Offset, Timestamp};
 
-use crate::place::Batch;
+use crate::place::{Batch, Extent};
 
-/// A segment that holds some of a log's offsets in `[start, end)`.
+/// A segment that holds some of a log's offsets, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ColdRange {
     segment: u32,
-    start: Offset,
-    end: Offset,
+    extent: Extent,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +40,15 @@ pub(crate) enum Found {
     Cold(Vec<u32>),
     /// No segment here has it.
     Nowhere,
+}
+
+/// Where to look for the first record of a time or later.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum AtTime {
+    /// It has this offset; none: there is no such record yet.
+    Known(Option<Offset>),
+    /// In the `.idx` files of these segments, unless it has this offset.
+    Cold(Vec<u32>, Option<Offset>),
 }
 
 /// The index of all logs.
@@ -98,7 +106,7 @@ impl Index {
         let mut segments: Vec<u32> = index
             .cold
             .iter()
-            .filter(|range| range.start <= offset && offset < range.end)
+            .filter(|range| range.extent.start <= offset && offset < range.extent.end)
             .map(|range| range.segment)
             .collect();
         segments.reverse();
@@ -137,12 +145,15 @@ impl Index {
                 let here = batch.place.segment() == segment;
                 if here {
                     remove(&mut self.live, segment);
-                    let range = range.get_or_insert(ColdRange {
-                        segment,
-                        start: batch.start,
-                        end: batch.end(),
-                    });
-                    range.end = batch.end();
+                    match &mut range {
+                        Some(range) => range.extent.add(batch),
+                        None => {
+                            range = Some(ColdRange {
+                                segment,
+                                extent: Extent::of(batch),
+                            })
+                        }
+                    }
                 }
                 !here
             });
@@ -156,13 +167,10 @@ impl Index {
     }
 
     /// Notes what the `.idx` file of a segment has of a log (at opening).
-    pub(crate) fn push_cold(&mut self, segment: u32, log: LogId, start: Offset, end: Offset) {
+    pub(crate) fn push_cold(&mut self, segment: u32, log: LogId, extent: Extent) {
         add(&mut self.live, segment);
-        self.logs.entry(log).or_default().cold.push(ColdRange {
-            segment,
-            start,
-            end,
-        });
+        let cold = &mut self.logs.entry(log).or_default().cold;
+        cold.push(ColdRange { segment, extent });
     }
 
     /// Forgets segments below `segment`: they are retired.
@@ -184,12 +192,84 @@ impl Index {
             self.recent_batches -= 1;
         }
         index.cold.retain(|range| {
-            let kept = range.end > to;
+            let kept = range.extent.end > to;
             if !kept {
                 remove(&mut self.live, range.segment);
             }
             kept
         });
+    }
+
+    /// Forgets a log that was deleted.
+    pub(crate) fn remove(&mut self, log: LogId) {
+        self.trim(log, Offset(u64::MAX));
+        self.logs.remove(&log);
+    }
+
+    /// Bytes of the batches kept of a log; one that is trimmed in part counts whole.
+    pub(crate) fn bytes(&self, log: LogId) -> u64 {
+        let Some(index) = self.logs.get(&log) else {
+            return 0;
+        };
+        let cold = index.cold.iter().map(|range| range.extent.bytes);
+        let recent = index.recent.iter().map(|batch| u64::from(batch.place.len));
+        cold.chain(recent).sum()
+    }
+
+    /// Where the first record of a log at or beyond `from` is whose timestamp is not less.
+    pub(crate) fn at_time(&self, log: LogId, from: Offset, timestamp: Timestamp) -> AtTime {
+        let Some(index) = self.logs.get(&log) else {
+            return AtTime::Known(None);
+        };
+        let first = index
+            .recent
+            .partition_point(|batch| batch.timestamp < timestamp || batch.end() <= from);
+        let recent = index.recent.get(first).map(|batch| batch.start.max(from));
+        let may_have = |range: &&ColdRange| {
+            range.extent.last >= timestamp
+                && range.extent.end > from
+                && recent.is_none_or(|recent| range.extent.start < recent)
+        };
+        let cold = index.cold.iter().filter(may_have);
+        // Wherever it is, none of them begins beyond it: the first one's end is a bound.
+        let Some(bound) = cold
+            .clone()
+            .min_by_key(|range| range.extent.start)
+            .map(|range| range.extent.end)
+        else {
+            return AtTime::Known(recent);
+        };
+        let segments = cold
+            .filter(|range| range.extent.start < bound)
+            .map(|range| range.segment)
+            .collect();
+        AtTime::Cold(segments, recent)
+    }
+
+    /// The first offset to keep of a log where records older than `older` go, and the oldest ones while more than
+    /// `bytes_max` bytes are kept (0: no bound). As coarse as the index is: by batches in the newest segments, by
+    /// segments before; so what is kept is never less than what is to be kept. None: all is kept.
+    pub(crate) fn beyond_retention(
+        &self,
+        log: LogId,
+        older: Timestamp,
+        bytes_max: u64,
+    ) -> Option<Offset> {
+        let index = self.logs.get(&log)?;
+        let mut extents: Vec<Extent> = index.cold.iter().map(|range| range.extent).collect();
+        extents.sort_unstable_by_key(|extent| extent.end);
+        let recent = index.recent.iter().map(Extent::of);
+        let mut kept = if bytes_max > 0 { self.bytes(log) } else { 0 };
+        let mut to = None;
+        for extent in extents.into_iter().chain(recent) {
+            let too_many = bytes_max > 0 && kept.saturating_sub(extent.bytes) >= bytes_max;
+            if extent.last >= older && !too_many {
+                break;
+            }
+            kept = kept.saturating_sub(extent.bytes);
+            to = to.max(Some(extent.end));
+        }
+        to
     }
 
     /// Whether any batch in the segment can still be read.
@@ -225,8 +305,6 @@ fn remove(live: &mut BTreeMap<u32, usize>, segment: u32) {
 
 #[cfg(test)]
 mod tests {
-    use paxlog_log::Timestamp;
-
     use super::*;
     use crate::place::Place;
 
@@ -314,6 +392,83 @@ mod tests {
         );
         assert_eq!(index.find(log, Offset(2), 100), Found::Nowhere);
         assert_eq!(index.in_segment(1).len(), 1);
+    }
+
+    fn at(start: u64, segment: u64, timestamp: u64) -> Batch {
+        Batch {
+            timestamp: Timestamp(timestamp),
+            ..batch(start, 1, segment)
+        }
+    }
+
+    #[test]
+    fn a_time_is_found_in_memory_or_in_the_segments_that_may_have_it() {
+        let mut index = Index::default();
+        let log = LogId(1);
+        for batch in [
+            at(0, 1, 10),
+            at(1, 1, 20),
+            at(2, 2, 20),
+            at(3, 2, 30),
+            at(4, 3, 40),
+        ] {
+            index.push(log, batch);
+        }
+        let ask = |index: &Index, from, time| index.at_time(log, Offset(from), Timestamp(time));
+        let known = |offset| AtTime::Known(Some(Offset(offset)));
+        assert_eq!(ask(&index, 0, 0), known(0));
+        assert_eq!(ask(&index, 0, 11), known(1));
+        assert_eq!(ask(&index, 2, 11), known(2), "below is trimmed");
+        assert_eq!(ask(&index, 0, 41), AtTime::Known(None));
+        index.forget_segment(1);
+        assert_eq!(ask(&index, 0, 11), AtTime::Cold(vec![1], Some(Offset(2))));
+        assert_eq!(ask(&index, 2, 11), known(2));
+        index.forget_segment(2);
+        assert_eq!(ask(&index, 0, 11), AtTime::Cold(vec![1], Some(Offset(4))));
+        assert_eq!(ask(&index, 0, 25), AtTime::Cold(vec![2], Some(Offset(4))));
+        assert_eq!(ask(&index, 0, 31), known(4));
+        assert_eq!(index.bytes(log), 50);
+        index.remove(log);
+        assert_eq!((index.bytes(log), index.is_live(1)), (0, false));
+    }
+
+    #[test]
+    fn retention_keeps_at_least_what_is_to_be_kept() {
+        let mut index = Index::default();
+        let log = LogId(1);
+        for batch in [
+            at(0, 1, 10),
+            at(1, 1, 20),
+            at(2, 2, 20),
+            at(3, 2, 30),
+            at(4, 3, 40),
+        ] {
+            index.push(log, batch);
+        }
+        let to = |index: &Index, older, bytes| {
+            let to = index.beyond_retention(log, Timestamp(older), bytes);
+            to.map(|to| to.0)
+        };
+        assert_eq!(to(&index, 0, 0), None);
+        assert_eq!(to(&index, 20, 0), Some(1));
+        assert_eq!(to(&index, 21, 0), Some(3));
+        assert_eq!(to(&index, 99, 0), Some(5));
+        assert_eq!(to(&index, 0, 50), None);
+        assert_eq!(
+            to(&index, 0, 49),
+            None,
+            "40 bytes are less than is to be kept"
+        );
+        assert_eq!(to(&index, 0, 40), Some(1));
+        index.forget_segment(1);
+        assert_eq!(
+            to(&index, 20, 0),
+            None,
+            "by segments, of those that were given up"
+        );
+        assert_eq!(to(&index, 21, 0), Some(3));
+        assert_eq!(to(&index, 0, 40), None);
+        assert_eq!(to(&index, 0, 30), Some(2));
     }
 
     #[test]

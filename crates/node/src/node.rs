@@ -14,6 +14,7 @@ use crate::event::{EntryToken, Event, Now};
 use crate::housekeeping::Housekeeping;
 use crate::index::Index;
 use crate::queries::Queries;
+use crate::rates::Rates;
 use crate::readers::{Readers, View};
 use crate::segments::Segments;
 use crate::slots::{Entry, SlotMap};
@@ -24,13 +25,21 @@ use crate::status::{Counters, Status};
 pub struct Config {
     /// Paxos' settings.
     pub paxos: paxlog_paxos::Config,
-    /// Whether a client may make a log by appending to it.
-    pub create_on_append: bool,
+    /// A client may make a log by appending to it if its name begins with one of these; an empty one allows every name.
+    pub create_on_append: Vec<String>,
     /// Where clients reach this replica.
     pub addresses: Vec<String>,
     /// A value closes once it is so many bytes long; one larger command may be
     /// in it alone. A frame of the log must hold it, with the largest command.
     pub value_bytes_target: usize,
+}
+
+impl Config {
+    /// Whether a client may make a log of that name by appending to it.
+    pub(crate) fn may_create_on_append(&self, log: &str) -> bool {
+        let mut prefixes = self.create_on_append.iter();
+        prefixes.any(|prefix| log.starts_with(prefix.as_str()))
+    }
 }
 
 /// The default of [`Config::value_bytes_target`].
@@ -99,6 +108,9 @@ pub struct Node {
     pub(crate) handed_over: bool,
     pub(crate) stopped: bool,
     pub(crate) next_sweep: u64,
+    /// When to look at what is beyond the logs' retention, monotonic ns.
+    pub(crate) next_retention: u64,
+    pub(crate) rates: Rates,
     pub(crate) changed_logs: Vec<LogId>,
     pub(crate) counters: Counters,
     /// Nanoseconds from admission to answer of the appends answered since they
@@ -157,6 +169,8 @@ impl Node {
             handed_over: false,
             stopped: false,
             next_sweep: now.mono,
+            next_retention: now.mono,
+            rates: Rates::default(),
             changed_logs: Vec::new(),
             counters: Counters::default(),
             receipt_ns: Vec::new(),
@@ -224,6 +238,7 @@ impl Node {
                 let (readers, view) = self.readers_and_view(now);
                 readers.cold_read(reader, next, bytes, view, fx);
             }
+            Event::TimeFound(reader, found) => self.handle_time_found(now, reader, found, fx),
             Event::ColdFailed(reader) => {
                 let (readers, view) = self.readers_and_view(now);
                 readers.cold_failed(reader, view, fx);
@@ -245,6 +260,7 @@ impl Node {
             return;
         }
         self.apply_chosen(now, fx);
+        self.retain(now);
         self.close_value(now, fx);
         self.wake_readers(now, fx);
         self.keep_house(now, fx);

@@ -49,3 +49,38 @@ impl Batch {
         Offset(self.start.0 + u64::from(self.records))
     }
 }
+
+/// What a segment has of a log, from its first batch there to its last: there may be holes between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The offset of the first record.
+    pub start: Offset,
+    /// One beyond the offset of the last.
+    pub end: Offset,
+    /// Bytes of the batches.
+    pub bytes: u64,
+    /// The timestamp of the first batch.
+    pub first: Timestamp,
+    /// The timestamp of the last batch; never less than that of an earlier one of the log.
+    pub last: Timestamp,
+}
+
+impl Extent {
+    /// Of one batch.
+    pub fn of(batch: &Batch) -> Extent {
+        Extent {
+            start: batch.start,
+            end: batch.end(),
+            bytes: batch.place.len.into(),
+            first: batch.timestamp,
+            last: batch.timestamp,
+        }
+    }
+
+    /// With a batch that comes later in the log.
+    pub fn add(&mut self, batch: &Batch) {
+        self.end = self.end.max(batch.end());
+        self.bytes += u64::from(batch.place.len);
+        self.last = self.last.max(batch.timestamp);
+    }
+}

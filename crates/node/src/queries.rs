@@ -4,17 +4,18 @@
 
 use std::collections::BTreeMap;
 
-use paxlog_log::{Description, LogId, Offset};
+use paxlog_log::{Description, LogId, Offset, Timestamp};
 use paxlog_paxos::{ReadToken, Slot};
 use paxlog_wire::client::{
     Answer, EndReason, LogRef, Query, QueryReply, ReadFrom, ReadRequest, Started, TailRequest,
 };
 use paxlog_wire::{Code, WireError, limits};
 
-use crate::effect::{Effect, Effects, ReaderEffect};
-use crate::event::{Now, QueryId, ReaderId};
+use crate::effect::{Effect, Effects, ReaderEffect, TimeSearch};
+use crate::event::{Now, QueryId, ReaderId, Unreadable};
+use crate::index::AtTime;
 use crate::node::Node;
-use crate::readers::{CREDIT_BYTES_MAX, Mode, Reader};
+use crate::readers::{CREDIT_BYTES_MAX, Mode, Reader, corrupt};
 use crate::replies;
 
 /// What a read stream may be sent before the first of it was written out.
@@ -38,10 +39,36 @@ struct Pending {
     index: Option<Slot>,
 }
 
+/// A stream of records that was asked for.
+#[derive(Debug)]
+enum Opening {
+    Read(ReadRequest),
+    Tail(TailRequest),
+}
+
+impl Opening {
+    fn place(&self) -> (&LogRef, &ReadFrom) {
+        match self {
+            Opening::Read(request) => (&request.log, &request.from),
+            Opening::Tail(request) => (&request.log, &request.from),
+        }
+    }
+}
+
+/// A stream whose beginning is looked for by its time.
+#[derive(Debug)]
+struct Finding {
+    opening: Opening,
+    log: LogId,
+    /// Where it is if the segments have nothing earlier.
+    otherwise: Option<Offset>,
+}
+
 /// Questions under way.
 #[derive(Debug, Default)]
 pub(crate) struct Queries {
     pending: BTreeMap<ReadToken, Pending>,
+    finding: BTreeMap<ReaderId, Finding>,
     next: u64,
 }
 
@@ -53,6 +80,7 @@ impl Queries {
 
     /// The reader's stream ended before it was begun.
     pub(crate) fn forget_reader(&mut self, reader: ReaderId) {
+        self.finding.remove(&reader);
         self.pending.retain(
             |_, pending| !matches!(pending.waits, Waits::Read(waiting, _) if waiting == reader),
         );
@@ -69,15 +97,16 @@ impl Node {
         fx: &mut Effects,
     ) {
         let linearizable = match &ask {
-            Query::CheckTail { linearizable, .. } | Query::Describe { linearizable, .. } => {
-                *linearizable
-            }
+            Query::CheckTail { linearizable, .. }
+            | Query::Describe { linearizable, .. }
+            | Query::Cursor { linearizable, .. }
+            | Query::Cursors { linearizable, .. } => *linearizable,
             Query::List { .. } | Query::Status => false,
         };
         if linearizable {
             self.confirm(now, Waits::Query(query, ask), deadline_ms, fx);
         } else {
-            let result = self.answer_to(&ask);
+            let result = self.answer_to(now, &ask);
             fx.push(Effect::Answer(query, QueryReply { result }));
         }
     }
@@ -93,7 +122,7 @@ impl Node {
             let deadline_ms = request.deadline_ms;
             self.confirm(now, Waits::Read(reader, request), deadline_ms, fx);
         } else {
-            self.start_read(now, reader, &request, fx);
+            self.open(now, reader, Opening::Read(request), fx);
         }
     }
 
@@ -104,24 +133,37 @@ impl Node {
         request: TailRequest,
         fx: &mut Effects,
     ) {
-        let (log, from) = match self.begin(&request.log, request.from) {
-            Ok(begin) => begin,
-            Err(error) => {
-                fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));
-                return;
-            }
-        };
-        fx.push(Effect::Reader(
-            id,
-            ReaderEffect::Started(started(&log, from)),
-        ));
-        let credit = request.credit_bytes.min(CREDIT_BYTES_MAX) as i64;
-        let mode = Mode::Tail { caught_up: None };
-        self.open_reader(now, id, &log, from, credit, mode, fx);
+        self.open(now, id, Opening::Tail(request), fx);
     }
 
-    /// Begins a round that confirms leadership, for what must see everything
-    /// acknowledged before it came.
+    /// What came of looking for a time.
+    pub(crate) fn handle_time_found(
+        &mut self,
+        now: Now,
+        id: ReaderId,
+        found: Result<Option<Offset>, Unreadable>,
+        fx: &mut Effects,
+    ) {
+        let Some(finding) = self.queries.finding.remove(&id) else {
+            return;
+        };
+        let Ok(found) = found else {
+            fx.push(Effect::Reader(id, ReaderEffect::Refused(corrupt())));
+            return;
+        };
+        // None comes later than what memory has; what was trimmed meanwhile is a gap.
+        let at = [found, finding.otherwise].into_iter().flatten().min();
+        match self.state.describe(finding.log) {
+            Some(log) => {
+                let at = at.unwrap_or(log.tail);
+                self.start(now, id, &finding.opening, &log, at, fx);
+            }
+            None => fx.push(Effect::Reader(id, ReaderEffect::Refused(deleted()))),
+        }
+    }
+
+    /// Has it confirmed how far everything acknowledged before reaches, for what
+    /// must see all of it: by a round at the leader, which a follower asks for.
     fn confirm(&mut self, now: Now, waits: Waits, deadline_ms: u32, fx: &mut Effects) {
         let token = ReadToken(self.queries.next);
         let mut paxos_fx = paxlog_paxos::Effects::new();
@@ -185,10 +227,12 @@ impl Node {
                 .map(|pending| pending.waits)
             {
                 Some(Waits::Query(query, ask)) => {
-                    let result = self.answer_to(&ask);
+                    let result = self.answer_to(now, &ask);
                     fx.push(Effect::Answer(query, QueryReply { result }));
                 }
-                Some(Waits::Read(reader, request)) => self.start_read(now, reader, &request, fx),
+                Some(Waits::Read(reader, request)) => {
+                    self.open(now, reader, Opening::Read(request), fx)
+                }
                 None => {}
             }
         }
@@ -206,19 +250,49 @@ impl Node {
             if let Some(pending) = self.queries.pending.remove(&token) {
                 let error = WireError::new(
                     Code::DeadlineExceeded,
-                    "no majority confirmed this replica's leadership before the deadline",
+                    "no majority confirmed before the deadline how far the log is acknowledged",
                 );
                 self.queries.fail(pending.waits, error, fx);
             }
         }
     }
 
-    fn answer_to(&self, ask: &Query) -> Result<Answer, WireError> {
+    fn answer_to(&self, now: Now, ask: &Query) -> Result<Answer, WireError> {
         self.shows()?;
+        let stale_ms = self.stale_ms(now);
+        let description =
+            |log: &Description| replies::description(log, self.index.bytes(log.log), stale_ms);
         match ask {
-            Query::CheckTail { log, .. } => Ok(Answer::Tail(replies::tail_info(&self.log(log)?))),
-            Query::Describe { log, .. } => {
-                Ok(Answer::Description(replies::description(&self.log(log)?)))
+            Query::CheckTail { log, .. } => {
+                Ok(Answer::Tail(replies::tail_info(&self.log(log)?, stale_ms)))
+            }
+            Query::Describe { log, .. } => Ok(Answer::Description(description(&self.log(log)?))),
+            Query::Cursor { log, name, .. } => {
+                let log = self.log(log)?;
+                let cursor = self.state.cursor(log.log, name);
+                Ok(Answer::Cursor {
+                    cursor: cursor.map(|cursor| replies::cursor(name, &cursor)),
+                    version: log.version,
+                })
+            }
+            Query::Cursors {
+                log,
+                prefix,
+                after,
+                limit,
+                ..
+            } => {
+                let log = self.log(log)?;
+                let limit = (*limit).clamp(1, limits::LIST_LOGS_MAX) as usize;
+                let listing = self.state.cursors(log.log, prefix, after.as_deref(), limit);
+                let cursors = listing.cursors.iter();
+                Ok(Answer::Cursors {
+                    cursors: cursors
+                        .map(|(name, cursor)| replies::cursor(name.as_str(), cursor))
+                        .collect(),
+                    more: listing.more,
+                    version: log.version,
+                })
             }
             Query::List {
                 prefix,
@@ -228,7 +302,7 @@ impl Node {
                 let limit = (*limit).clamp(1, limits::LIST_LOGS_MAX) as usize;
                 let listing = self.state.list(prefix, after.as_deref(), limit);
                 Ok(Answer::Logs {
-                    logs: listing.logs.iter().map(replies::description).collect(),
+                    logs: listing.logs.iter().map(description).collect(),
                     more: listing.more,
                 })
             }
@@ -242,6 +316,7 @@ impl Node {
     fn log(&self, log: &LogRef) -> Result<Description, WireError> {
         let (id, name) = match log {
             LogRef::Name(name) => (self.state.by_name(name), format!("{name:?}")),
+            LogRef::Id(id) if self.state.was_deleted(LogId(*id)) => return Err(deleted()),
             LogRef::Id(id) => (Some(LogId(*id)), id.to_string()),
         };
         id.and_then(|id| self.state.describe(id)).ok_or_else(|| {
@@ -252,20 +327,63 @@ impl Node {
         })
     }
 
+    /// How old what this replica shows may be, in milliseconds rounded up; none if it does not know.
+    fn stale_ms(&self, now: Now) -> Option<u32> {
+        let stale = self.paxos.staleness(now.mono)?;
+        u32::try_from(stale.div_ceil(1_000_000)).ok()
+    }
+
+    /// Begins a stream of records, or looks for where it begins.
+    fn open(&mut self, now: Now, id: ReaderId, opening: Opening, fx: &mut Effects) {
+        match self.begin(&opening) {
+            Ok((log, Begin::At(from))) => self.start(now, id, &opening, &log, from, fx),
+            Ok((log, Begin::Find(search, otherwise))) => {
+                let finding = Finding {
+                    opening,
+                    log: log.log,
+                    otherwise,
+                };
+                self.queries.finding.insert(id, finding);
+                fx.push(Effect::Reader(id, ReaderEffect::FindTime(search)));
+            }
+            Err(error) => fx.push(Effect::Reader(id, ReaderEffect::Refused(error))),
+        }
+    }
+
     /// The log of a read or tail, and the offset that `from` turns out to be.
-    fn begin(&self, log: &LogRef, from: ReadFrom) -> Result<(Description, Offset), WireError> {
+    fn begin(&self, opening: &Opening) -> Result<(Description, Begin), WireError> {
         self.shows()?;
+        let (log, from) = opening.place();
         let log = self.log(log)?;
         let from = match from {
-            ReadFrom::Offset(offset) => Offset(offset),
+            ReadFrom::Offset(offset) => Offset(*offset),
             ReadFrom::First => log.trim_point,
             ReadFrom::Tail => log.tail,
-            ReadFrom::TailMinus(n) => Offset(log.tail.0.saturating_sub(n)).max(log.trim_point),
-            ReadFrom::Timestamp(_) => {
-                return Err(WireError::new(
-                    Code::Invalid,
-                    "this release can't read from a time: give an offset",
-                ));
+            ReadFrom::TailMinus(n) => Offset(log.tail.0.saturating_sub(*n)).max(log.trim_point),
+            ReadFrom::Cursor(name) => match self.state.cursor(log.log, name) {
+                Some(cursor) => cursor.at,
+                None => {
+                    let error = WireError::new(
+                        Code::NotFound,
+                        format!("the log has no cursor {name:?}: set it with `paxlog cursor set`"),
+                    );
+                    return Err(error.with_version(Some(log.version)));
+                }
+            },
+            ReadFrom::Timestamp(timestamp) => {
+                let timestamp = Timestamp(*timestamp);
+                match self.index.at_time(log.log, log.trim_point, timestamp) {
+                    AtTime::Known(at) => at.unwrap_or(log.tail),
+                    AtTime::Cold(segments, otherwise) => {
+                        let search = TimeSearch {
+                            log: log.log,
+                            from: log.trim_point,
+                            timestamp,
+                            segments,
+                        };
+                        return Ok((log, Begin::Find(search, otherwise)));
+                    }
+                }
             }
         };
         if from > log.tail {
@@ -278,7 +396,7 @@ impl Node {
             )
             .with_tail(log.tail.0));
         }
-        Ok((log, from))
+        Ok((log, Begin::At(from)))
     }
 
     /// A replica that has not come again to where it was before its restart
@@ -295,59 +413,35 @@ impl Node {
         .with_retry_after_ms(REPLAYING_RETRY_MS))
     }
 
-    fn start_read(&mut self, now: Now, id: ReaderId, request: &ReadRequest, fx: &mut Effects) {
-        let (log, from) = match self.begin(&request.log, request.from) {
-            Ok(begin) => begin,
-            Err(error) => {
-                fx.push(Effect::Reader(id, ReaderEffect::Refused(error)));
-                return;
-            }
-        };
-        fx.push(Effect::Reader(
-            id,
-            ReaderEffect::Started(started(&log, from)),
-        ));
-        let first = from.max(log.trim_point);
-        let tail = request.until_tail.then_some((log.tail, EndReason::Tail));
-        let limit = (request.records_max > 0).then(|| {
-            (
-                Offset(first.0.saturating_add(request.records_max)),
-                EndReason::Limit,
-            )
-        });
-        let until = match (tail, limit) {
-            (Some(tail), Some(limit)) => Some(if limit.0 < tail.0 { limit } else { tail }),
-            (tail, limit) => tail.or(limit),
-        };
-        let mode = Mode::Read {
-            until,
-            bytes_left: (request.bytes_max > 0).then_some(request.bytes_max),
-            until_timestamp: request.until_timestamp,
-            wait_until: now
-                .mono
-                .saturating_add(u64::from(request.wait_ms) * 1_000_000),
-            strict: request.strict,
-        };
-        self.open_reader(now, id, &log, from, READ_CREDIT_BYTES, mode, fx);
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one place puts a reader together, for both sorts of streams"
-    )]
-    fn open_reader(
+    /// Begins a stream of records at an offset.
+    fn start(
         &mut self,
         now: Now,
         id: ReaderId,
+        opening: &Opening,
         log: &Description,
-        next: Offset,
-        credit: i64,
-        mode: Mode,
+        from: Offset,
         fx: &mut Effects,
     ) {
+        let started = Started {
+            log: log.log.0,
+            from: from.0,
+            tail: log.tail.0,
+            trim_point: log.trim_point.0,
+            version: log.version,
+            stale_ms: self.stale_ms(now),
+        };
+        fx.push(Effect::Reader(id, ReaderEffect::Started(started)));
+        let (credit, mode) = match opening {
+            Opening::Tail(request) => (
+                request.credit_bytes.min(CREDIT_BYTES_MAX) as i64,
+                Mode::Tail { caught_up: None },
+            ),
+            Opening::Read(request) => (READ_CREDIT_BYTES, mode_of(now, request, log, from)),
+        };
         let reader = Reader {
             log: log.log,
-            next,
+            next: from,
             credit,
             outstanding: 0,
             mode,
@@ -355,6 +449,42 @@ impl Node {
         };
         let (readers, view) = self.readers_and_view(now);
         readers.open(id, reader, view, fx);
+    }
+}
+
+/// Where a stream of records begins.
+enum Begin {
+    At(Offset),
+    /// The search says, unless it is earlier than this.
+    Find(TimeSearch, Option<Offset>),
+}
+
+fn deleted() -> WireError {
+    WireError::new(Code::LogDeleted, "the log was deleted")
+}
+
+/// How a read ends.
+fn mode_of(now: Now, request: &ReadRequest, log: &Description, from: Offset) -> Mode {
+    let first = from.max(log.trim_point);
+    let tail = request.until_tail.then_some((log.tail, EndReason::Tail));
+    let limit = (request.records_max > 0).then(|| {
+        (
+            Offset(first.0.saturating_add(request.records_max)),
+            EndReason::Limit,
+        )
+    });
+    let until = match (tail, limit) {
+        (Some(tail), Some(limit)) => Some(if limit.0 < tail.0 { limit } else { tail }),
+        (tail, limit) => tail.or(limit),
+    };
+    Mode::Read {
+        until,
+        bytes_left: (request.bytes_max > 0).then_some(request.bytes_max),
+        until_timestamp: request.until_timestamp,
+        wait_until: now
+            .mono
+            .saturating_add(u64::from(request.wait_ms) * 1_000_000),
+        strict: request.strict,
     }
 }
 
@@ -366,15 +496,5 @@ impl Queries {
             }
             Waits::Read(reader, _) => fx.push(Effect::Reader(reader, ReaderEffect::Refused(error))),
         }
-    }
-}
-
-fn started(log: &Description, from: Offset) -> Started {
-    Started {
-        log: log.log.0,
-        from: from.0,
-        tail: log.tail.0,
-        trim_point: log.trim_point.0,
-        version: log.version,
     }
 }

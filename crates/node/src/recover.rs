@@ -181,13 +181,13 @@ impl Node {
                 segments.note_annotated(segment.number, range, true);
                 // It was written once every slot below was applied, from durable frames only.
                 seen = seen.max(idx.applied());
-                for (log, start, end) in idx.ranges() {
-                    let trimmed = checkpoint
-                        .state
+                for (log, extent) in idx.extents() {
+                    let state = &checkpoint.state;
+                    let trimmed = state
                         .describe(log)
-                        .is_some_and(|log| end <= log.trim_point);
-                    if !trimmed {
-                        index.push_cold(segment.number, log, start, end);
+                        .is_some_and(|log| extent.end <= log.trim_point);
+                    if !trimmed && !state.was_deleted(log) {
+                        index.push_cold(segment.number, log, extent);
                     }
                 }
                 let checksums: BTreeMap<u64, u32> = segment

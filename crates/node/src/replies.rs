@@ -1,13 +1,21 @@
 //! What became of a command, in the client's words.
 
-use paxlog_log::{Description, LastReceipt, Outcome, Receipt, Refusal, State};
+use paxlog_log::{Cursor, Description, LastReceipt, Outcome, Receipt, Refusal, State};
 use paxlog_wire::client::{
-    self, CommandOutcome, Durability, LastOutcome, LogDescription, TailInfo,
+    self, CommandOutcome, Durability, LastOutcome, LogConfig, LogDescription, TailInfo,
 };
 use paxlog_wire::{Code, WireError};
 
-/// The reply to an outcome. `state` is the state right after the command.
-pub(crate) fn reply(outcome: &Outcome, state: &State) -> Result<CommandOutcome, WireError> {
+/// The reply to an outcome. `state` is the state right after the command, `durability` where the replicas are known
+/// to have it synced.
+///
+/// # Errors
+/// The refusal, as clients get it.
+pub fn reply(
+    outcome: &Outcome,
+    durability: Durability,
+    state: &State,
+) -> Result<CommandOutcome, WireError> {
     match *outcome {
         Outcome::ProducerOpened {
             producer,
@@ -19,62 +27,84 @@ pub(crate) fn reply(outcome: &Outcome, state: &State) -> Result<CommandOutcome, 
             epoch,
             last: last.as_ref().map(last_receipt),
         }),
-        Outcome::Created {
+        Outcome::Applied { receipt, duplicate } => {
+            Ok(applied(receipt, duplicate, durability, state))
+        }
+        Outcome::Refused { why, version } => Err(refused(&why).with_version(version)),
+    }
+}
+
+fn applied(
+    receipt: Receipt,
+    duplicate: bool,
+    durability: Durability,
+    state: &State,
+) -> CommandOutcome {
+    match receipt {
+        Receipt::Created {
             log,
             version,
             existed,
-            ..
         } => {
             let now = state.describe(log);
-            Ok(CommandOutcome::LogOpened {
+            CommandOutcome::LogOpened {
                 log: log.0,
                 version,
                 existed,
                 tail: now.as_ref().map_or(0, |now| now.tail.0),
                 sealed: now.is_some_and(|now| now.sealed),
-            })
+            }
         }
-        Outcome::Appended {
+        Receipt::Appended {
             log,
             start,
-            end,
+            records,
             timestamp,
-            tail,
             version,
-            duplicate,
-        } => Ok(CommandOutcome::Appended(client::Receipt {
-            log: log.0,
-            start: start.0,
-            end: end.0,
-            timestamp: timestamp.0,
-            tail: tail.0,
-            version,
-            durability: Durability::Majority,
-            duplicate,
-        })),
-        Outcome::Trimmed {
+        } => {
+            let end = start.0 + u64::from(records);
+            CommandOutcome::Appended(client::Receipt {
+                log: log.0,
+                start: start.0,
+                end,
+                timestamp: timestamp.0,
+                tail: end,
+                version,
+                durability,
+                duplicate,
+            })
+        }
+        Receipt::Trimmed {
             trim_point,
             tail,
             version,
-            duplicate,
             ..
-        } => Ok(CommandOutcome::Trimmed {
+        } => CommandOutcome::Trimmed {
             trim_point: trim_point.0,
             tail: tail.0,
             version,
             duplicate,
-        }),
-        Outcome::Sealed {
-            tail,
-            version,
-            duplicate,
-            ..
-        } => Ok(CommandOutcome::Sealed {
+        },
+        Receipt::Sealed { tail, version, .. } => CommandOutcome::Sealed {
             tail: tail.0,
             version,
             duplicate,
-        }),
-        Outcome::Refused { why, version } => Err(refused(&why).with_version(version)),
+        },
+        Receipt::Altered { version, .. } => CommandOutcome::LogAltered { version, duplicate },
+        Receipt::Deleted { version, .. } => CommandOutcome::LogDeleted { version, duplicate },
+        Receipt::FenceSet { tail, version, .. } => CommandOutcome::FenceSet {
+            tail: tail.0,
+            version,
+            duplicate,
+        },
+        Receipt::CursorSet { at, version, .. } => CommandOutcome::CursorSet {
+            at: at.0,
+            version,
+            duplicate,
+        },
+        Receipt::CursorDeleted { version, .. } => {
+            CommandOutcome::CursorDeleted { version, duplicate }
+        }
     }
 }
 
@@ -82,15 +112,27 @@ pub(crate) fn reply(outcome: &Outcome, state: &State) -> Result<CommandOutcome, 
 pub(crate) fn refused(why: &Refusal) -> WireError {
     let plain = |code| WireError::new(code, why.to_string());
     match *why {
-        Refusal::Fenced { .. } => plain(Code::Fenced),
+        // The epoch tells the two apart: a producer that was opened again elsewhere is over, one that lacks the
+        // log's fence is not.
+        Refusal::Fenced { epoch } => {
+            let mut error = plain(Code::Fenced);
+            error.found = Some(epoch.into());
+            error
+        }
+        Refusal::OtherFence => plain(Code::Fenced),
         Refusal::DedupExpired => plain(Code::DedupExpired),
         Refusal::SequenceGap { expected } => {
             let mut error = plain(Code::SequenceGap);
-            error.expected_sequence = Some(expected);
+            error.found = Some(expected);
             error
         }
         Refusal::Sealed { tail } => plain(Code::Sealed).with_tail(tail.0),
-        Refusal::NotFound => plain(Code::NotFound),
+        Refusal::NotFound | Refusal::NoCursor => plain(Code::NotFound),
+        Refusal::CursorMismatch { at } => {
+            let mut error = plain(Code::CursorMismatch);
+            error.found = at.map(|at| at.0);
+            error
+        }
         Refusal::AlreadyExists { log } => {
             let mut error = plain(Code::AlreadyExists);
             error.log = Some(log.0);
@@ -145,6 +187,28 @@ fn last_receipt(last: &LastReceipt) -> client::LastReceipt {
             tail: tail.0,
             version,
         },
+        Receipt::Altered { log, version } => LastOutcome::Altered {
+            log: log.0,
+            version,
+        },
+        Receipt::Deleted { log, version } => LastOutcome::Deleted {
+            log: log.0,
+            version,
+        },
+        Receipt::FenceSet { log, tail, version } => LastOutcome::FenceSet {
+            log: log.0,
+            tail: tail.0,
+            version,
+        },
+        Receipt::CursorSet { log, at, version } => LastOutcome::CursorSet {
+            log: log.0,
+            at: at.0,
+            version,
+        },
+        Receipt::CursorDeleted { log, version } => LastOutcome::CursorDeleted {
+            log: log.0,
+            version,
+        },
     };
     client::LastReceipt {
         epoch: last.epoch,
@@ -154,7 +218,7 @@ fn last_receipt(last: &LastReceipt) -> client::LastReceipt {
 }
 
 /// A log's bounds.
-pub(crate) fn tail_info(log: &Description) -> TailInfo {
+pub(crate) fn tail_info(log: &Description, stale_ms: Option<u32>) -> TailInfo {
     TailInfo {
         log: log.log.0,
         offset: log.tail.0,
@@ -162,15 +226,39 @@ pub(crate) fn tail_info(log: &Description) -> TailInfo {
         trim_point: log.trim_point.0,
         sealed: log.sealed,
         version: log.version,
+        fence: log.fence.as_ref().map(|fence| fence.as_str().to_owned()),
+        stale_ms,
     }
 }
 
-/// A log, described.
-pub(crate) fn description(log: &Description) -> LogDescription {
+/// A log, described; `bytes_kept` are those of its batches here.
+pub(crate) fn description(
+    log: &Description,
+    bytes_kept: u64,
+    stale_ms: Option<u32>,
+) -> LogDescription {
     LogDescription {
         name: log.name.as_str().to_owned(),
-        tail: tail_info(log),
+        tail: tail_info(log, stale_ms),
         created: log.created.0,
         bytes_appended: log.bytes_appended,
+        bytes_kept,
+        config: LogConfig {
+            retention_age_ns: log.config.retention_age_ns,
+            retention_bytes: log.config.retention_bytes,
+            batch_bytes_max: log.config.batch_bytes_max,
+            append_bytes_per_s: log.config.append_bytes_per_s,
+        },
+        cursors: log.cursors,
+        producers: log.producers,
+    }
+}
+
+/// A cursor.
+pub(crate) fn cursor(name: &str, cursor: &Cursor) -> client::Cursor {
+    client::Cursor {
+        name: name.to_owned(),
+        at: cursor.at.0,
+        set: cursor.set.0,
     }
 }

@@ -101,7 +101,7 @@ mod tests {
         };
         let config = Config {
             paxos: PaxosConfig::new(ClusterId(1), GROUP, ReplicaId(1), incarnation(1), ids, 1),
-            create_on_append: false,
+            create_on_append: Vec::new(),
             addresses: vec![],
             value_bytes_target: crate::VALUE_BYTES_TARGET,
         };

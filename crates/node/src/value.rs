@@ -213,7 +213,7 @@ impl Front {
 
 #[cfg(test)]
 mod tests {
-    use paxlog_log::{Body, LogId, LogName, Origin, ProducerId};
+    use paxlog_log::{Body, Conditions, LogConfig, LogId, LogName, Origin, ProducerId};
     use proptest::prelude::*;
 
     use super::*;
@@ -229,6 +229,7 @@ mod tests {
                 log: LogId(1),
                 records: 1,
                 bytes,
+                on: Conditions::default(),
             },
         }
     }
@@ -242,7 +243,7 @@ mod tests {
             cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..10),
         ) {
             let mut builder = ValueBuilder::default();
-            let create = Command { origin: None, body: Body::CreateLog { name: LogName::new("a").expect("valid"), if_absent: true } };
+            let create = Command { origin: None, body: Body::CreateLog { name: LogName::new("a").expect("valid"), if_absent: true, config: LogConfig::default() } };
             builder.push(&create, vec![]);
             for (i, batch) in batches.iter().enumerate() {
                 builder.push(&append(i as u64, batch.len() as u32), vec![Bytes::from(batch.clone())]);

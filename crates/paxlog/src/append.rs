@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use paxlog_client::{
-    Appender, AppenderOptions, Completion, Compression, Durability, Receipt, Record, Summary,
+    Appender, AppenderOptions, Completion, Compression, LastOutcome, LastReceipt, Receipt, Record,
+    Summary,
 };
 use serde_json::json;
 
@@ -31,11 +32,17 @@ use crate::time;
   paxlog append blobs photo.jpg --as whole       a record
   paxlog append events in.jsonl --as json        {\"key\":…,\"headers\":[[\"k\",\"v\"]],\"payload\":…} a line
   find . -print0 | paxlog append names -0        a record between NULs
+  paxlog append notes -m x --if-tail 42          only if that is where the log ends
+  paxlog append notes in.txt --fence writer-2    while writer-2 is the log's fence
+  paxlog append notes in.txt --producer ingest   as the producer of that name
+  paxlog append notes --producer ingest </dev/null     only tells what it appended last
   paxlog append logs access.log --compression zstd
 
 A record is the bytes between line feeds, a carriage return included; an unterminated last line is a
 record too. A line over 1 MiB is refused with its number; the lines before it stand. Empty input appends
 nothing, makes no log, and is no error. Receipts mean: on disk on a majority of the replicas.
+
+With --if-tail, each batch is appended where the one before it ended, or not at all: nothing of others comes between.
 
 An error says what stands and what is known of the rest: not applied (exit 1, 2, 3 or 6), or unknown (4).
 With --output json it has code, retry, outcome (not_applied or unknown) of what failed, and in records and
@@ -65,6 +72,12 @@ pub(crate) struct AppendArgs {
     /// the same name shuts out an older.
     #[arg(long, value_name = "NAME", value_parser = crate::names::producer_name)]
     producer: Option<String>,
+    /// Append only if the log ends at this offset.
+    #[arg(long, value_name = "OFFSET")]
+    if_tail: Option<u64>,
+    /// The log's fence, which `paxlog fence` set.
+    #[arg(long, value_name = "TOKEN", value_parser = crate::names::fence)]
+    fence: Option<String>,
     /// How long a batch waits for more records before it is sent.
     #[arg(long, default_value = "0s", value_parser = time::parse_duration, value_name = "DURATION")]
     linger: Duration,
@@ -116,6 +129,8 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
         verbose: args.verbose,
         progress: progress(length, args.verbose),
         stdout: Stdout::new(),
+        if_tail: args.if_tail,
+        last: None,
     };
     // Opening may make the log: only for a record that can be sent.
     let first = tokio::select! {
@@ -125,20 +140,27 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
             return Err(Failure::interrupted());
         }
     };
-    let first = match first {
-        Some(first) => first?,
-        None => return run.summary(done, false),
-    };
+    let first = first.transpose()?;
+    if first.is_none() && args.producer.is_none() {
+        return run.summary(done, false);
+    }
     let options = AppenderOptions {
+        // Without a record a producer is only asked what it did last.
+        create: first.is_some(),
         producer: args.producer,
         linger: args.linger,
         deadline,
+        fence: args.fence,
         compression: args.compression,
         ..AppenderOptions::default()
     };
     let appender = tokio::select! {
         appender = client.appender(&run.log, options) => appender?,
         () = interrupt.wait() => return Err(Failure::interrupted()),
+    };
+    run.last = appender.opened().last;
+    let Some(first) = first else {
+        return run.summary(done, false);
     };
     run.all(&appender, first, chunks, &interrupt, done).await
 }
@@ -178,6 +200,10 @@ struct Run {
     verbose: bool,
     progress: ProgressBar,
     stdout: Stdout,
+    /// Where the next batch is to stand, if that matters.
+    if_tail: Option<u64>,
+    /// What the producer did last before this.
+    last: Option<LastReceipt>,
 }
 
 impl Run {
@@ -220,7 +246,9 @@ impl Run {
             self.progress.inc(chunk.input_bytes);
             for records in split(chunk.records) {
                 // The window may be full: receipts and Ctrl-C must be heard meanwhile.
-                let append = appender.append_tagged(records, tag);
+                let at = self.if_tail;
+                self.if_tail = at.map(|at| at.saturating_add(records.len() as u64));
+                let append = give(appender, records, at, tag);
                 tokio::pin!(append);
                 loop {
                     tokio::select! {
@@ -298,7 +326,8 @@ impl Run {
                 "timestamp": at,
                 "tail": receipt.tail,
                 "version": receipt.version,
-                "durability": durability(receipt.durability),
+                "durability": "majority",
+                "replicas": receipt.durability.replicas().collect::<Vec<_>>(),
                 "duplicate": receipt.duplicate,
             })),
             Format::Text => {
@@ -307,8 +336,17 @@ impl Run {
                 } else {
                     ""
                 };
+                let on: Vec<String> = receipt
+                    .durability
+                    .replicas()
+                    .map(|id| id.to_string())
+                    .collect();
+                let on = match on.is_empty() {
+                    true => "a majority".to_owned(),
+                    false => on.join(" and "),
+                };
                 self.stdout.line(&format!(
-                    "{}..{} at {at}{duplicate}",
+                    "{}..{} at {at} on {on}{duplicate}",
                     receipt.start, receipt.end
                 ))
             }
@@ -317,12 +355,23 @@ impl Run {
 
     fn summary(&mut self, summary: &Summary, interrupted: bool) -> Result<(), Failure> {
         match self.format {
-            Format::Json => self
-                .stdout
-                .json(&summary_json(&self.log, summary, interrupted))?,
-            Format::Text => self
-                .stdout
-                .line(&summary_text(&self.log, summary, interrupted))?,
+            Format::Json => {
+                let mut value = summary_json(&self.log, summary, interrupted);
+                if let Some(last) = &self.last {
+                    value["last"] = last_json(last);
+                }
+                self.stdout.json(&value)?
+            }
+            Format::Text => {
+                let mut text = summary_text(&self.log, summary, interrupted);
+                if let Some(last) = &self.last {
+                    text.push_str(&format!(
+                        "; the producer's last before that: {}",
+                        last_text(last)
+                    ));
+                }
+                self.stdout.line(&text)?
+            }
         }
         self.stdout.flush()
     }
@@ -356,7 +405,7 @@ fn settled(mut failure: Failure, done: &Summary, producer: Option<&str>) -> Fail
     if unknown {
         failure.hint = Some(match producer {
             Some(name) => format!(
-                "`paxlog tail LOG` shows what is there; the next append with --producer '{name}' shuts out what may still come, and appends its records anew"
+                "`paxlog append LOG --producer '{name}' </dev/null` settles it: it says what the producer appended last, and shuts out what may still come"
             ),
             None => {
                 "`paxlog tail LOG` shows what is there; look before you send it again".to_owned()
@@ -398,6 +447,18 @@ fn outcome(done: &Summary, unknown: bool, line: Option<u64>) -> String {
     }
 }
 
+async fn give(
+    appender: &Appender,
+    records: Vec<Record>,
+    if_tail: Option<u64>,
+    tag: u64,
+) -> Result<(), paxlog_client::Error> {
+    match if_tail {
+        Some(tail) => appender.append_tagged_at(records, tail, tag).await,
+        None => appender.append_tagged(records, tag).await,
+    }
+}
+
 /// In calls of a size that keeps many in flight.
 fn split(records: Vec<Record>) -> impl Iterator<Item = Vec<Record>> {
     let mut records = records.into_iter().peekable();
@@ -426,7 +487,7 @@ fn summary_json(log: &str, summary: &Summary, interrupted: bool) -> serde_json::
         "records": summary.records,
         "bytes": summary.bytes,
         "timestamp": summary.timestamp.map(time::format_ns),
-        "durability": durability(Durability::Majority),
+        "durability": "majority",
     });
     for (key, count) in [("unknown", summary.unknown), ("refused", summary.refused)] {
         if count > 0 || (interrupted && key == "unknown") {
@@ -469,9 +530,31 @@ fn summary_text(log: &str, summary: &Summary, interrupted: bool) -> String {
     text
 }
 
-fn durability(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Majority => "majority",
+/// The last receipt of a producer's earlier epochs. An append numbered under that epoch at or below `sequence` was
+/// applied; one above it never will be.
+fn last_json(last: &LastReceipt) -> serde_json::Value {
+    let mut value = json!({"epoch": last.epoch, "sequence": last.sequence});
+    if let LastOutcome::Appended {
+        log,
+        start,
+        end,
+        timestamp,
+        version,
+    } = last.what
+    {
+        value["log_id"] = log.to_string().into();
+        value["start"] = start.into();
+        value["end"] = end.into();
+        value["timestamp"] = time::format_ns(timestamp).into();
+        value["version"] = version.into();
+    }
+    value
+}
+
+fn last_text(last: &LastReceipt) -> String {
+    match last.what {
+        LastOutcome::Appended { start, end, .. } => format!("{start}..{end}"),
+        _ => "no append".to_owned(),
     }
 }
 

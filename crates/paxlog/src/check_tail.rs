@@ -42,6 +42,8 @@ pub(crate) async fn check_tail(global: &Global, args: CheckTailArgs) -> Result<(
             "trim_point": tail.trim_point,
             "sealed": tail.sealed,
             "version": tail.version,
+            "fence": tail.fence,
+            "stale_ms": tail.stale_ms,
         })),
         Format::Text => {
             let mut text = format!("{} ends at {}", args.log, tail.offset);
@@ -53,6 +55,14 @@ pub(crate) async fn check_tail(global: &Global, args: CheckTailArgs) -> Result<(
             }
             if tail.sealed {
                 text.push_str(", sealed");
+            }
+            if let Some(fence) = &tail.fence {
+                text.push_str(&format!(", fenced by {fence:?}"));
+            }
+            match (args.local, tail.stale_ms) {
+                (true, Some(ms)) => text.push_str(&format!(", as of {ms} ms ago")),
+                (true, None) => text.push_str(", as of an unknown time"),
+                (false, _) => {}
             }
             output::print_line(&text)
         }

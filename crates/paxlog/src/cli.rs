@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
 use crate::{
-    append, bench, certs, check_tail, cluster, demo, dev, format, log, read, seal, serve, sim,
-    tail, time, trim, wal,
+    append, bench, certs, check_tail, cluster, cursor, demo, dev, fence, format, log, read, seal,
+    serve, sim, tail, time, trim, wal,
 };
 
 /// Paxlog: a replicated log. What it acknowledges is on disk on a majority of the replicas.
@@ -94,7 +94,12 @@ pub(crate) enum Command {
     Trim(trim::TrimArgs),
     /// Allow no more appends to a log, for good.
     Seal(seal::SealArgs),
-    /// Create, list and describe logs.
+    /// Shut out the writers of a log that do not carry a token.
+    Fence(fence::FenceArgs),
+    /// Consumers' own places in a log, kept by the cluster.
+    #[command(subcommand)]
+    Cursor(cursor::CursorCommand),
+    /// Create, list, describe, alter and delete logs.
     #[command(subcommand)]
     Log(log::LogCommand),
     /// How the cluster is.
@@ -152,6 +157,20 @@ mod tests {
             "log create notes",
             "log list --prefix a/",
             "log describe notes",
+            "log create notes --retention-age 7d --retention-bytes 10GiB --max-batch 1MiB --append-rate 20MB",
+            "log alter notes --retention-age none",
+            "log delete notes",
+            "fence notes w2 --expect w1",
+            "fence notes w1 --expect-none",
+            "fence notes --clear",
+            "cursor get notes me --local",
+            "cursor set notes me 10 --expect 5",
+            "cursor list notes --prefix m",
+            "cursor delete notes me",
+            "append notes -m x --if-tail 5 --fence w1",
+            "read notes --from cursor:me",
+            "read notes --from @2026-11-24T10:00:00Z",
+            "tail notes -f --cursor me --commit-interval 5s",
             "cluster status --output json",
             "certs init --dir certs",
             "certs issue --dir certs --replica 1",
@@ -181,6 +200,11 @@ mod tests {
             "append notes --as pages",
             "trim notes x",
             "tail notes --from first -n 3",
+            "fence notes",
+            "fence notes w --clear",
+            "fence notes w --expect v --expect-none",
+            "cursor set notes me x",
+            "log alter notes --retention-age soon",
             "sim",
             "sim --seed 1 --seeds 1..2",
             "sim --seeds 2..2",

@@ -68,7 +68,7 @@ impl From<Error> for Failure {
             ("tail", error.tail),
             ("trim_point", error.trim_point),
             ("version", error.version),
-            ("skip_to", error.skip_to),
+            ("skip_to", error.skip_to()),
         ] {
             if let Some(value) = value {
                 failure = failure.fact(key, value);
@@ -89,6 +89,8 @@ fn hint(error: &Error) -> Option<&'static str> {
         return Some("it may have been applied, or may yet be: look before you send it again");
     }
     match error.code {
+        // The message names the cursor.
+        Code::NotFound if error.version.is_some() => None,
         Code::NotFound => {
             Some("`paxlog log list` shows what there is; `paxlog log create NAME` makes a log")
         }
@@ -99,7 +101,15 @@ fn hint(error: &Error) -> Option<&'static str> {
         Code::Throttled | Code::Overloaded => Some("try again, more slowly"),
         Code::DiskFull => Some("`paxlog trim` makes room; reads still work"),
         Code::Sealed => Some("append to another log; a seal is for good"),
-        Code::Fenced => Some("another producer of this name is at work"),
+        Code::Fenced if error.found.is_some() => Some("another producer of this name is at work"),
+        Code::Fenced => Some("`paxlog check-tail` shows the log's fence; --fence carries one"),
+        Code::TailMismatch => {
+            Some("somebody else appended: look at what is there, then append at the new tail")
+        }
+        Code::CursorMismatch => {
+            Some("somebody else moved the cursor: `paxlog cursor get` shows where it stands")
+        }
+        Code::LogDeleted => Some("a log made again under this name is another one: open it anew"),
         Code::TooLarge => Some("a record is at most 1 MiB, its headers 32 KiB"),
         Code::Unauthenticated | Code::Forbidden | Code::WrongCluster => {
             Some("check that cluster, ca, cert and key of the profile belong to this cluster")

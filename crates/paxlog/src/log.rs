@@ -1,12 +1,13 @@
-//! `paxlog log create|list|describe`.
+//! `paxlog log create|list|describe|alter|delete`.
 
 use clap::{Args, Subcommand};
-use paxlog_client::{Consistency, LogDescription};
+use paxlog_client::{Consistency, CreateOptions, LogDescription};
 use serde_json::json;
 
 use crate::cli::{DeadlineArg, Global};
 use crate::failure::Failure;
 use crate::output::{self, Format, Stdout};
+use crate::settings::{self, SettingArgs};
 use crate::{connect, time};
 
 #[derive(Subcommand)]
@@ -17,12 +18,21 @@ pub(crate) enum LogCommand {
     List(ListArgs),
     /// Everything about a log.
     Describe(DescribeArgs),
+    /// Change a log's settings.
+    Alter(AlterArgs),
+    /// Delete a log with all its records and cursors.
+    Delete(DeleteArgs),
 }
 
 #[derive(Args)]
 #[command(after_help = "Examples:
   paxlog log create notes
-  paxlog log create orders/eu --if-absent")]
+  paxlog log create orders/eu --if-absent
+  paxlog log create events --retention-age 7d --retention-bytes 100GiB
+  paxlog log create metrics --append-rate 20MB --max-batch 256KiB
+
+Retention gives up whole batches of the newest two segments, and whole segments of older ones: so a log keeps what it is
+to keep, and at times somewhat more. With --if-absent an existing log keeps the settings that it has.")]
 pub(crate) struct CreateArgs {
     /// Its name: 1 to 255 of A-Z a-z 0-9 . _ / -
     #[arg(value_parser = crate::names::log_name)]
@@ -30,6 +40,38 @@ pub(crate) struct CreateArgs {
     /// Take an existing log for an answer.
     #[arg(long)]
     if_absent: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
+    deadline: DeadlineArg,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  paxlog log alter events --retention-age 30d
+  paxlog log alter events --retention-age none --append-rate 50MB
+
+What is not named stays as it is.")]
+pub(crate) struct AlterArgs {
+    /// The log.
+    #[arg(value_parser = crate::names::log_name)]
+    log: String,
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
+    deadline: DeadlineArg,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  paxlog log delete notes
+
+There is no way back. A log made again under the name starts afresh at offset 0; whoever still appends to the old one is
+refused with LogDeleted.")]
+pub(crate) struct DeleteArgs {
+    /// The log.
+    #[arg(value_parser = crate::names::log_name)]
+    log: String,
     #[command(flatten)]
     deadline: DeadlineArg,
 }
@@ -69,12 +111,18 @@ pub(crate) async fn log(global: &Global, command: LogCommand) -> Result<(), Fail
         LogCommand::Create(args) => create(global, args).await,
         LogCommand::List(args) => list(global, args).await,
         LogCommand::Describe(args) => describe(global, args).await,
+        LogCommand::Alter(args) => alter(global, args).await,
+        LogCommand::Delete(args) => delete(global, args).await,
     }
 }
 
 async fn create(global: &Global, args: CreateArgs) -> Result<(), Failure> {
     let client = connect::connect(global, args.deadline.deadline).await?;
-    let created = client.create_log(&args.log, args.if_absent).await?;
+    let options = CreateOptions {
+        if_absent: args.if_absent,
+        config: args.settings.config(),
+    };
+    let created = client.create_log(&args.log, options).await?;
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,
@@ -84,6 +132,41 @@ async fn create(global: &Global, args: CreateArgs) -> Result<(), Failure> {
         })),
         Format::Text if created.existed => output::print_line(&format!("{} exists", args.log)),
         Format::Text => output::print_line(&format!("created {}", args.log)),
+    }
+}
+
+async fn alter(global: &Global, args: AlterArgs) -> Result<(), Failure> {
+    if args.settings.is_empty() {
+        return Err(Failure::usage("nothing to change was named")
+            .hint("see `paxlog log alter --help` for what can be set"));
+    }
+    let client = connect::connect(global, args.deadline.deadline).await?;
+    let altered = client.alter_log(&args.log, args.settings.change()).await?;
+    let log = client
+        .describe_log(&args.log, Consistency::Linearizable)
+        .await?;
+    match global.output {
+        Format::Json => output::print_json(&json!({
+            "log": args.log,
+            "config": settings::to_json(&log.config),
+            "version": altered.version,
+        })),
+        Format::Text => {
+            output::print_line(&format!("{} {}", args.log, settings::to_text(&log.config)))
+        }
+    }
+}
+
+async fn delete(global: &Global, args: DeleteArgs) -> Result<(), Failure> {
+    let client = connect::connect(global, args.deadline.deadline).await?;
+    let deleted = client.delete_log(&args.log).await?;
+    match global.output {
+        Format::Json => output::print_json(&json!({
+            "log": args.log,
+            "deleted": true,
+            "version": deleted.version,
+        })),
+        Format::Text => output::print_line(&format!("deleted {}", args.log)),
     }
 }
 
@@ -130,6 +213,11 @@ fn to_json(log: &LogDescription) -> serde_json::Value {
         "records": log.tail.offset - log.tail.trim_point,
         "created": time::format_ns(log.created),
         "bytes_appended": log.bytes_appended,
+        "bytes_kept": log.bytes_kept,
+        "fence": log.tail.fence,
+        "config": settings::to_json(&log.config),
+        "cursors": log.cursors,
+        "producers": log.producers,
         "timestamp": (log.tail.timestamp > 0).then(|| time::format_ns(log.tail.timestamp)),
         "sealed": log.tail.sealed,
         "version": log.tail.version,
@@ -156,13 +244,25 @@ fn to_text(log: &LogDescription) -> String {
         ),
         (
             "appended",
-            format!("{} in all", time::human_bytes(log.bytes_appended)),
+            format!(
+                "{} in all, {} kept",
+                time::human_bytes(log.bytes_appended),
+                time::human_bytes(log.bytes_kept)
+            ),
         ),
+        ("settings", settings::to_text(&log.config)),
         ("created", time::format_ns(log.created)),
     ];
     if tail.timestamp > 0 {
         rows.push(("last", time::format_ns(tail.timestamp)));
     }
+    if let Some(fence) = &tail.fence {
+        rows.push(("fence", fence.clone()));
+    }
+    rows.push((
+        "used by",
+        format!("{} producers, {} cursors", log.producers, log.cursors),
+    ));
     rows.push(("sealed", if tail.sealed { "yes" } else { "no" }.to_owned()));
     rows.push(("version", tail.version.to_string()));
     rows.push((
@@ -192,9 +292,15 @@ mod tests {
                 trim_point: 2,
                 sealed: true,
                 version: 9,
+                fence: Some("w1".into()),
+                stale_ms: None,
             },
             created: 1,
             bytes_appended: 1234,
+            bytes_kept: 100,
+            config: paxlog_client::LogConfig::default(),
+            cursors: 2,
+            producers: 3,
         };
         let value = to_json(&log);
         assert_eq!((&value["records"], &value["id"]), (&10.into(), &"7".into()));

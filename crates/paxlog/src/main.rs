@@ -8,9 +8,11 @@ mod cli;
 mod cluster;
 mod compression;
 mod connect;
+mod cursor;
 mod demo;
 mod dev;
 mod failure;
+mod fence;
 mod format;
 mod framing;
 mod input;
@@ -26,6 +28,7 @@ mod record_json;
 mod replica;
 mod seal;
 mod serve;
+mod settings;
 mod sim;
 mod tail;
 mod time;
@@ -79,6 +82,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::CheckTail(args) => wait_for(check_tail::check_tail(&global, args)),
         Command::Trim(args) => wait_for(trim::trim(&global, args)),
         Command::Seal(args) => wait_for(seal::seal(&global, args)),
+        Command::Fence(args) => wait_for(fence::fence(&global, args)),
+        Command::Cursor(command) => wait_for(cursor::cursor(&global, command)),
         Command::Log(command) => wait_for(log::log(&global, command)),
         Command::Cluster(command) => wait_for(cluster::cluster(&global, command)),
         Command::Certs(command) => certs::certs(&global, command),

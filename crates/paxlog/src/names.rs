@@ -23,6 +23,16 @@ pub(crate) fn producer_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a cursor: 1 to 255 bytes without control characters.
+pub(crate) fn cursor_name(text: &str) -> Result<String, String> {
+    producer_name(text).map_err(|problem| problem.replace("a producer's name", "a cursor's name"))
+}
+
+/// A fence: 1 to 255 bytes without control characters.
+pub(crate) fn fence(text: &str) -> Result<String, String> {
+    producer_name(text).map_err(|problem| problem.replace("a producer's name", "a fence"))
+}
+
 fn bounded(text: &str) -> Result<String, String> {
     match text.len() {
         0 => Err("a name can't be empty".into()),
@@ -46,6 +56,8 @@ mod tests {
             assert!(log_name(bad).is_err(), "{bad:?}");
         }
         assert!(producer_name("shop 1").is_ok());
+        assert_eq!(cursor_name("c"), fence("c"));
+        assert!(fence("\n").unwrap_err().ends_with("in a fence"));
         assert!(producer_name("").is_err() && producer_name("a\u{7}").is_err());
     }
 }

@@ -3,9 +3,9 @@
 use paxlog_client::From;
 
 use crate::failure::Failure;
-use crate::time;
+use crate::{names, time};
 
-/// Reads `first`, `tail`, an offset, `tail-N` or `@TIME`.
+/// Reads `first`, `tail`, an offset, `tail-N`, `@TIME` or `cursor:NAME`.
 pub(crate) fn parse(text: &str) -> Result<From, Failure> {
     let number = |digits: &str| digits.parse::<u64>().ok();
     match text {
@@ -14,20 +14,17 @@ pub(crate) fn parse(text: &str) -> Result<From, Failure> {
         _ => {}
     }
     if let Some(name) = text.strip_prefix("cursor:") {
-        return Err(Failure::usage(format!(
-            "cannot read from the cursor `{name}`: this release keeps no cursors"
-        ))
-        .hint("keep the next offset yourself and give it as --from OFFSET"));
+        return match names::cursor_name(name) {
+            Ok(name) => Ok(From::Cursor(name)),
+            Err(problem) => Err(Failure::usage(format!("--from {text}: {problem}"))),
+        };
     }
     if let Some(at) = text.strip_prefix('@') {
-        time::parse_ns(at).map_err(|problem| {
-            Failure::usage(format!("--from {text}: {problem}"))
-                .hint("write the time as RFC 3339, with its offset")
-        })?;
-        return Err(Failure::usage(format!(
-            "cannot read from the time {at}: this release finds records by offset only"
-        ))
-        .hint("the timestamps of `paxlog read --output json` show which offset to begin at"));
+        return match time::parse_ns(at) {
+            Ok(ns) => Ok(From::Timestamp(ns)),
+            Err(problem) => Err(Failure::usage(format!("--from {text}: {problem}"))
+                .hint("write the time as RFC 3339, with its offset")),
+        };
     }
     let from = match text.strip_prefix("tail-") {
         Some(count) => number(count).map(From::TailMinus),
@@ -35,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<From, Failure> {
     };
     from.ok_or_else(|| {
         Failure::usage(format!("--from {text}: not a place in a log"))
-            .hint("write first, tail, an offset such as 42, or tail-10")
+            .hint("write first, tail, an offset such as 42, tail-10, @2026-11-24T10:00:00Z or cursor:NAME")
     })
 }
 
@@ -50,6 +47,9 @@ mod tests {
         assert_eq!(parse("tail").unwrap(), From::Tail);
         assert_eq!(parse("42").unwrap(), From::Offset(42));
         assert_eq!(parse("tail-10").unwrap(), From::TailMinus(10));
+        assert_eq!(parse("cursor:me").unwrap(), From::Cursor("me".into()));
+        let at = parse("@1970-01-01T00:00:01Z").unwrap();
+        assert_eq!(at, From::Timestamp(1_000_000_000));
     }
 
     #[test]
@@ -61,8 +61,8 @@ mod tests {
             "tail-",
             "tail-x",
             "@noon",
-            "cursor:me",
-            "@2026-11-24T10:00:00Z",
+            "cursor:",
+            "cursor:a\nb",
         ] {
             assert_eq!(parse(text).unwrap_err().exit, Exit::Usage, "{text}");
         }

@@ -16,13 +16,15 @@ use crate::{connect, position, time};
   paxlog read notes --from 1000 -n 10            ten records from offset 1000
   paxlog read notes --from tail-5 --output json  the last five, with offset, time, key and headers
   paxlog read blobs --from 7 -n 1 --as raw > photo.jpg
+  paxlog read notes --from @2026-11-24T10:00:00Z --until 2026-11-24T11:00:00Z
+  paxlog read notes --from cursor:billing -n 100 from where the cursor stands; it stays there
 
 `read` ends at the tail it sees when it starts; `paxlog tail -f` goes on.")]
 pub(crate) struct ReadArgs {
     /// The log.
     #[arg(value_parser = crate::names::log_name)]
     log: String,
-    /// Where to begin: first, tail, an offset or tail-N (later releases: @TIME, cursor:NAME).
+    /// Where to begin: first, tail, an offset, tail-N, @TIME (RFC 3339) or cursor:NAME.
     #[arg(
         long,
         default_value = "first",
@@ -42,7 +44,7 @@ pub(crate) struct ReadArgs {
     /// Print NUL after each record instead of a line feed.
     #[arg(short = '0', long = "null")]
     nul: bool,
-    /// See everything that was acknowledged before: the leader answers.
+    /// See everything that was acknowledged before: the replica asks the leader how far that is.
     #[arg(long)]
     linearizable: bool,
     #[command(flatten)]

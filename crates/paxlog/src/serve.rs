@@ -125,14 +125,14 @@ struct Keys {
         hide_env = true
     )]
     timing_stall: Option<String>,
-    /// Whether an append to an unknown name creates the log.
+    /// Whether an append to an unknown name creates the log: true, false, or beginnings of names with commas between.
     #[arg(
         long,
         env = "PAXLOG_LOGS_CREATE_ON_APPEND",
-        value_name = "BOOL",
+        value_name = "BOOL|PREFIXES",
         hide_env = true
     )]
-    logs_create_on_append: Option<bool>,
+    logs_create_on_append: Option<String>,
 }
 
 impl ConfigArgs {

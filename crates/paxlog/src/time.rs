@@ -29,6 +29,56 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| bad())
 }
 
+/// Reads `1000`, `64KiB`, `10GB`: a number with a unit of bytes, decimal or binary.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => 0,
+    };
+    let bytes = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor));
+    match bytes {
+        Some(bytes) if factor > 0 => Ok(bytes),
+        _ => Err(format!(
+            "`{text}` is not a size such as 64KiB, 10GB or 1000"
+        )),
+    }
+}
+
+/// Writes a long duration for people: whole days, hours, minutes or seconds where it is, else as [`human`] does.
+pub(crate) fn human_age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    if age.subsec_nanos() == 0 {
+        for (unit, length) in [
+            ("day", 86_400),
+            ("hour", 3_600),
+            ("minute", 60),
+            ("second", 1),
+        ] {
+            if seconds > 0 && seconds.is_multiple_of(length) {
+                let count = seconds / length;
+                let plural = if count == 1 { "" } else { "s" };
+                return format!("{count} {unit}{plural}");
+            }
+        }
+    }
+    human(age)
+}
+
 /// Writes a duration for people, with two or three digits that matter.
 pub(crate) fn human(duration: Duration) -> String {
     let us = duration.as_secs_f64() * 1e6;
@@ -105,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_read_in_either_kind_of_unit() {
+        assert_eq!(parse_bytes("1000"), Ok(1_000));
+        assert_eq!(parse_bytes("64KiB"), Ok(65_536));
+        assert_eq!(parse_bytes("10 GB"), Ok(10_000_000_000));
+        for bad in ["", "GB", "-1", "1.5MB", "10XB", "99999999999TiB"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn figures_for_people() {
         assert_eq!(human(Duration::from_micros(80)), "80 µs");
         assert_eq!(human(Duration::from_micros(1234)), "1.23 ms");
@@ -113,5 +173,8 @@ mod tests {
         assert_eq!(human_bytes(5_120_000), "5.1 MB");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(thousands(123), "123");
+        assert_eq!(human_age(Duration::from_secs(86_400)), "1 day");
+        assert_eq!(human_age(Duration::from_secs(7_200)), "2 hours");
+        assert_eq!(human_age(Duration::from_millis(1_500)), "1.50 s");
     }
 }

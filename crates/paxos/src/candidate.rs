@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::effect::{Effect, Effects};
+use crate::effect::Effects;
 use crate::leader::{Backlog, Leader};
 use crate::merge::{Decision, Plan, Report, Verdict, merge};
 use crate::message::{Message, Prepare, Promise, Refuse};
@@ -335,8 +335,8 @@ impl Paxos {
                     ..
                 } = *leader;
                 self.told_index = self.told_index.max(chosen);
-                for token in reads.fail() {
-                    fx.push(Effect::ReadFailed { token });
+                for reader in reads.fail() {
+                    self.end_read(reader, None, fx);
                 }
                 self.reading.retain(|_, purpose| purpose.is_serving());
                 self.apply_checkpoint();

@@ -17,6 +17,7 @@ impl Paxos {
             Post::Leader(_) => self.go_on_leading(now, fx),
         }
         self.learn(now, fx);
+        self.go_on_asking(now, fx);
     }
 
     /// Who is reached, and who leads, as far as is heard now.
@@ -162,6 +163,9 @@ impl Paxos {
             && leading.first.max(leading.chosen) <= SLOT_SANE_MAX
         {
             self.told_index = self.told_index.max(leading.chosen);
+            if leading.ballot >= self.acceptor.promised() {
+                self.hear_chosen(from, leading.chosen);
+            }
             if leading.ballot == self.acceptor.promised() && matches!(self.post, Post::Follower) {
                 let before = self.acceptor.run();
                 self.acceptor.begin_run(leading.first);

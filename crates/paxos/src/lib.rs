@@ -52,6 +52,7 @@
 
 mod accepting;
 mod acceptor;
+mod asking;
 mod candidate;
 mod config;
 mod counters;
@@ -82,9 +83,9 @@ pub use config::{AcceptedEntry, Config, PeerStatus, Recovered, Standing};
 pub use counters::Counters;
 pub use effect::{DurableState, Effect, Effects, Persist, Role, RoleChange};
 pub use message::{
-    Accept, Accepted, BelowChosen, Class, Confirm, Confirmed, Echo, Envelope, Fetch, FetchAnswer,
-    FetchReply, FetchWhat, Form, FormAnswer, FormAsk, HandOver, Heartbeat, Leading, Message,
-    Prepare, Promise, PromisedSlot, Refuse, UnknownSlots,
+    Accept, Accepted, AskIndex, BelowChosen, Class, Confirm, Confirmed, Echo, Envelope, Fetch,
+    FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, HandOver, Heartbeat, Index,
+    Leading, Message, Prepare, Promise, PromisedSlot, Refuse, UnknownSlots,
 };
 pub use paxos::{NotLeader, Paxos, ProposeError};
 pub use types::{

@@ -71,6 +71,10 @@ pub enum Message {
     Confirmed(Confirmed),
     /// The leader asks the receiver to take over at once.
     HandOver(HandOver),
+    /// A follower asks how far everything acknowledged so far reaches.
+    AskIndex(AskIndex),
+    /// The answer, once a quorum confirmed that whoever answers leads.
+    Index(Index),
 }
 
 impl Message {
@@ -92,7 +96,9 @@ impl Message {
             | Message::Fetch(_)
             | Message::Confirm(_)
             | Message::Confirmed(_)
-            | Message::HandOver(_) => Class::Control,
+            | Message::HandOver(_)
+            | Message::AskIndex(_)
+            | Message::Index(_) => Class::Control,
         }
     }
 }
@@ -386,4 +392,24 @@ pub struct HandOver {
     pub ballot: Ballot,
     /// The leader's chosen index.
     pub chosen: Slot,
+}
+
+/// How far does everything acknowledged so far reach?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskIndex {
+    /// The asker's life: an answer to another one is not an answer to it.
+    pub life: u64,
+    /// The asker's number for the question, within that life.
+    pub token: u64,
+}
+
+/// The answer to an [`AskIndex`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The asker's life.
+    pub life: u64,
+    /// The asker's number for the question.
+    pub token: u64,
+    /// Every slot that was acknowledged before the question came lies below; none: whoever answers does not serve.
+    pub index: Option<Slot>,
 }

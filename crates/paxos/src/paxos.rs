@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::acceptor::Acceptor;
+use crate::asking::{Asking, Freshness};
 use crate::candidate::Candidate;
 use crate::config::{Config, Recovered};
 use crate::counters::Counters;
@@ -17,6 +18,7 @@ use crate::message::{Envelope, Form, Message};
 use crate::outbox::Outbox;
 use crate::peers::Peers;
 use crate::quorum::Members;
+use crate::reads::Reader;
 use crate::rng::Rng;
 use crate::serving::{ReadFor, Serving};
 use crate::silent::SilentHolders;
@@ -116,6 +118,9 @@ pub struct Paxos {
     pub(crate) unfit_until: Nanos,
     /// Those who promised values and then gave none: phase 1 does without them where it can.
     pub(crate) silent: SilentHolders,
+    /// Reads asked of the leader.
+    pub(crate) asking: Asking,
+    pub(crate) freshness: Freshness,
     pub(crate) counters: Counters,
     announced: (Role, Ballot),
 }
@@ -179,6 +184,8 @@ impl Paxos {
             rivals: 0,
             unfit_until: 0,
             silent: SilentHolders::default(),
+            asking: Asking::default(),
+            freshness: Freshness::default(),
             counters: Counters::default(),
             announced: (Role::Follower { leader: None }, Ballot::NONE),
             config,
@@ -255,6 +262,8 @@ impl Paxos {
             Message::BelowChosen(below) if voter => self.on_below_chosen(now, from, &below, fx),
             Message::Confirm(confirm) if voter => self.on_confirm(from, &confirm, fx),
             Message::Confirmed(confirmed) if voter => self.on_confirmed(now, from, &confirmed, fx),
+            Message::AskIndex(ask) => self.on_ask_index(now, from, &ask, fx),
+            Message::Index(answer) => self.on_index(from, &answer, fx),
             Message::HandOver(hand_over) if voter => self.on_hand_over(now, from, &hand_over, fx),
             _ => {}
         }
@@ -446,23 +455,25 @@ impl Paxos {
         Ok(())
     }
 
-    /// Begins a linearizable read: answered by `ReadReady` or `ReadFailed` with this token. While no quorum
-    /// answers it waits: the caller has its own deadline.
+    /// Begins a linearizable read: answered by `ReadReady` or `ReadFailed` with this token. A follower asks the
+    /// leader. While no quorum answers it waits: the caller has its own deadline.
     ///
     /// # Errors
-    /// [`NotLeader`] when this replica is no serving leader.
+    /// [`NotLeader`] when this replica is no serving leader, and hears none.
     pub fn read_index(
         &mut self,
         now: Nanos,
         token: ReadToken,
         fx: &mut Effects,
     ) -> Result<(), NotLeader> {
-        match &self.post {
-            Post::Leader(leader) if leader.ready => {
-                self.begin_read(now, token, fx);
-                Ok(())
-            }
-            _ => Err(NotLeader {
+        let serves = matches!(&self.post, Post::Leader(leader) if leader.ready);
+        if serves {
+            self.begin_read(now, Reader::Own(token), fx);
+            return Ok(());
+        }
+        match self.ask_leader(now, token, fx) {
+            true => Ok(()),
+            false => Err(NotLeader {
                 leader: self.leader().map(|(_, id)| id),
             }),
         }
@@ -478,6 +489,7 @@ impl Paxos {
     /// Everything below is applied here.
     pub fn note_applied(&mut self, below: Slot) {
         self.applied = self.applied.max(below);
+        self.freshness.applied(self.applied);
     }
 
     /// A checkpoint of everything below is durable here: values below may be dropped from now on.

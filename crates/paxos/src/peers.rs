@@ -199,6 +199,11 @@ impl Peers {
         heard_at.is_some_and(|at| now.saturating_sub(at) <= self.silence_ns())
     }
 
+    /// When the newest of our rounds that it echoed was sent: whatever it said last, it said after that.
+    pub(crate) fn echoed_at(&self, id: ReplicaId) -> Option<Nanos> {
+        self.peers.get(&id)?.echoed_sent_at
+    }
+
     /// It is heard, and said lately that it hears this replica.
     pub(crate) fn both_ways(&self, id: ReplicaId, now: Nanos) -> bool {
         let echoed = self.peers.get(&id).and_then(|p| p.echoed_sent_at);

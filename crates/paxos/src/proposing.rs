@@ -5,9 +5,10 @@ use crate::effect::{Effect, Effects};
 use crate::leader::Leader;
 use crate::message::{Accept, Accepted, BelowChosen, Confirm, Confirmed, Message, Refuse};
 use crate::paxos::{Paxos, Post};
+use crate::reads::Reader;
 use crate::serving::ReadFor;
 use crate::takeover::Silent;
-use crate::types::{DiskHealth, Nanos, ReadId, ReadToken, ReplicaId, Slot, Value};
+use crate::types::{DiskHealth, Nanos, ReadId, ReplicaId, Slot, Value};
 
 /// Followers hear of a chosen slot by the next Accept; when none comes, by a heartbeat after this.
 const TELL_CHOSEN_NS: Nanos = 2_000_000;
@@ -213,6 +214,23 @@ impl Paxos {
         self.feed(now, from, fx);
     }
 
+    /// The members that are known to hold the chosen slot on disk; at the leader alone, and none elsewhere.
+    pub fn holders(&self, slot: Slot) -> impl Iterator<Item = ReplicaId> + '_ {
+        let leader = match &self.post {
+            Post::Leader(leader) => Some(leader),
+            _ => None,
+        };
+        let own = leader.and_then(|leader| match self.acceptor.run() {
+            Some((ballot, durable, _)) if ballot == leader.ballot && slot < durable => {
+                Some(self.config.id)
+            }
+            _ => None,
+        });
+        let others = leader.into_iter().flat_map(|leader| &leader.progress);
+        let others = others.filter(move |(_, progress)| slot < progress.acked);
+        own.into_iter().chain(others.map(|(&id, _)| id))
+    }
+
     pub(crate) fn on_below_chosen(
         &mut self,
         now: Nanos,
@@ -305,16 +323,16 @@ impl Paxos {
         self.go_on_handing(now, fx);
     }
 
-    pub(crate) fn begin_read(&mut self, now: Nanos, token: ReadToken, fx: &mut Effects) {
+    pub(crate) fn begin_read(&mut self, now: Nanos, reader: Reader, fx: &mut Effects) {
         let (Post::Leader(leader), Some(members)) = (&mut self.post, &self.members) else {
             return;
         };
         let index = leader.chosen;
         if members.quorum() == 1 {
-            fx.push(Effect::ReadReady { token, index });
+            self.end_read(reader, Some(index), fx);
             return;
         }
-        if let Some(round) = leader.reads.begin(now, token, index) {
+        if let Some(round) = leader.reads.begin(now, reader, index) {
             self.ask_confirm(round, fx);
         }
     }
@@ -365,8 +383,8 @@ impl Paxos {
         let (ready, ask) = leader
             .reads
             .confirmed(now, from, confirmed.round, others_needed);
-        for (token, index) in ready {
-            fx.push(Effect::ReadReady { token, index });
+        for (reader, index) in ready {
+            self.end_read(reader, Some(index), fx);
         }
         if let Some(round) = ask {
             self.ask_confirm(round, fx);

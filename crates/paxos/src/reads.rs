@@ -4,6 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::types::{Nanos, ReadToken, ReplicaId, Slot};
 
+/// Whose read it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The owner's.
+    Own(ReadToken),
+    /// A follower's, by the life and number that it asked under.
+    Peer {
+        id: ReplicaId,
+        life: u64,
+        token: u64,
+    },
+}
+
 /// Rounds under way at once; requests beyond wait and share the next.
 const ROUNDS_MAX: u64 = 2;
 
@@ -16,15 +29,15 @@ pub(crate) struct Reads {
     confirmed: u64,
     answers: BTreeMap<ReplicaId, u64>,
     asked_at: Nanos,
-    /// In order of round: (round that confirms it, token, chosen index when it came).
-    waiting: VecDeque<(u64, ReadToken, Slot)>,
+    /// In order of round: (round that confirms it, whose it is, chosen index when it came).
+    waiting: VecDeque<(u64, Reader, Slot)>,
 }
 
 impl Reads {
     /// A read came; `Some(round)`: ask everybody now.
-    pub(crate) fn begin(&mut self, now: Nanos, token: ReadToken, index: Slot) -> Option<u64> {
+    pub(crate) fn begin(&mut self, now: Nanos, reader: Reader, index: Slot) -> Option<u64> {
         // Only a round that begins after the request proves anything to it.
-        self.waiting.push_back((self.round + 1, token, index));
+        self.waiting.push_back((self.round + 1, reader, index));
         (self.round - self.confirmed < ROUNDS_MAX).then(|| self.ask(now))
     }
 
@@ -42,7 +55,7 @@ impl Reads {
         from: ReplicaId,
         round: u64,
         others_needed: usize,
-    ) -> (Vec<(ReadToken, Slot)>, Option<u64>) {
+    ) -> (Vec<(Reader, Slot)>, Option<u64>) {
         if round > self.round {
             return (Vec::new(), None);
         }
@@ -54,10 +67,10 @@ impl Reads {
             self.confirmed = self.confirmed.max(reached);
         }
         let mut ready = Vec::new();
-        while let Some(&(round, token, index)) = self.waiting.front()
+        while let Some(&(round, reader, index)) = self.waiting.front()
             && round <= self.confirmed
         {
-            ready.push((token, index));
+            ready.push((reader, index));
             self.waiting.pop_front();
         }
         let unasked = self
@@ -75,8 +88,8 @@ impl Reads {
     }
 
     /// Leadership is lost.
-    pub(crate) fn fail(self) -> impl Iterator<Item = ReadToken> {
-        self.waiting.into_iter().map(|(_, token, _)| token)
+    pub(crate) fn fail(self) -> impl Iterator<Item = Reader> {
+        self.waiting.into_iter().map(|(_, reader, _)| reader)
     }
 }
 
@@ -84,16 +97,20 @@ impl Reads {
 mod tests {
     use super::*;
 
+    fn own(token: u64) -> Reader {
+        Reader::Own(ReadToken(token))
+    }
+
     #[test]
     fn a_round_under_way_proves_nothing_to_a_later_request() {
         let mut reads = Reads::default();
-        assert_eq!(reads.begin(0, ReadToken(1), Slot(5)), Some(1));
-        assert_eq!(reads.begin(0, ReadToken(2), Slot(6)), Some(2));
+        assert_eq!(reads.begin(0, own(1), Slot(5)), Some(1));
+        assert_eq!(reads.begin(0, own(2), Slot(6)), Some(2));
         // Two rounds are under way: these two share the third.
-        assert_eq!(reads.begin(0, ReadToken(3), Slot(7)), None);
-        assert_eq!(reads.begin(0, ReadToken(4), Slot(8)), None);
+        assert_eq!(reads.begin(0, own(3), Slot(7)), None);
+        assert_eq!(reads.begin(0, own(4), Slot(8)), None);
         let (ready, ask) = reads.confirmed(1, ReplicaId(2), 1, 1);
-        assert_eq!(ready, [(ReadToken(1), Slot(5))]);
+        assert_eq!(ready, [(own(1), Slot(5))]);
         assert_eq!(ask, Some(3));
         let (ready, ask) = reads.confirmed(1, ReplicaId(2), 3, 1);
         assert_eq!(ready.len(), 3);
@@ -103,7 +120,7 @@ mod tests {
     #[test]
     fn one_replica_answering_twice_is_one_answer() {
         let mut reads = Reads::default();
-        reads.begin(0, ReadToken(1), Slot(5));
+        reads.begin(0, own(1), Slot(5));
         assert!(reads.confirmed(0, ReplicaId(2), 1, 2).0.is_empty());
         assert!(reads.confirmed(0, ReplicaId(2), 1, 2).0.is_empty());
         assert_eq!(reads.confirmed(0, ReplicaId(3), 1, 2).0.len(), 1);

@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use paxlog_paxos::{
-    Accept, Accepted, AcceptedEntry, Ballot, BelowChosen, ClusterId, Config, Confirm, Confirmed,
-    DiskHealth, Echo, Effect, Effects, Envelope, Fetch, FetchAnswer, FetchReply, FetchWhat, Form,
-    FormAnswer, FormAsk, GroupId, HandOver, Heartbeat, Incarnation, Leading, LinkEvent, Member,
-    Message, Paxos, PersistId, Prepare, Promise, PromisedSlot, ReadToken, Recovered, Refuse,
-    ReplicaId, Slot, UnknownSlots, Value,
+    Accept, Accepted, AcceptedEntry, AskIndex, Ballot, BelowChosen, ClusterId, Config, Confirm,
+    Confirmed, DiskHealth, Echo, Effect, Effects, Envelope, Fetch, FetchAnswer, FetchReply,
+    FetchWhat, Form, FormAnswer, FormAsk, GroupId, HandOver, Heartbeat, Incarnation, Index,
+    Leading, LinkEvent, Member, Message, Paxos, PersistId, Prepare, Promise, PromisedSlot,
+    ReadToken, Recovered, Refuse, ReplicaId, Slot, UnknownSlots, Value,
 };
 use proptest::prelude::*;
 
@@ -143,6 +143,8 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (ballot(), 0u64..4).prop_map(|(ballot, round)| Message::Confirm(Confirm { ballot, round })),
         1 => (ballot(), 0u64..4).prop_map(|(ballot, round)| Message::Confirmed(Confirmed { ballot, round })),
         1 => (ballot(), slot()).prop_map(|(ballot, chosen)| Message::HandOver(HandOver { ballot, chosen })),
+        1 => (0u64..4, 0u64..3).prop_map(|(life, token)| Message::AskIndex(AskIndex { life, token })),
+        1 => (0u64..4, 0u64..3, prop::option::of(slot())).prop_map(|(life, token, index)| Message::Index(Index { life, token, index })),
         1 => (0..3u64).prop_map(|round| Message::FormAsk(FormAsk { round })),
         1 => (any::<bool>(), 0..3u64, 0..3u64).prop_map(|(blank, round, statement)| {
             Message::FormAnswer(FormAnswer { asker: Incarnation(1), round, blank, statement })

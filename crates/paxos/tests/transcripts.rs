@@ -90,6 +90,8 @@ fn describe(message: &Message) -> String {
         },
         Message::Confirm(m) => format!("Confirm {} round {}", m.ballot, m.round),
         Message::Confirmed(m) => format!("Confirmed {} round {}", m.ballot, m.round),
+        Message::AskIndex(_) => "AskIndex".to_string(),
+        Message::Index(m) => format!("Index {:?}", m.index),
         Message::HandOver(m) => format!("HandOver {} chosen {}", m.ballot, m.chosen),
         Message::Form(m) => format!("Form of {}", m.members.len()),
         Message::FormAsk(_) => "FormAsk".to_string(),

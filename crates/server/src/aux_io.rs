@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 
-use paxlog_node::{Batch, Checkpoint, EntryPlace, EntryToken, Event};
+use paxlog_node::{Batch, Checkpoint, EntryPlace, EntryToken, Event, ReaderId, TimeSearch};
 use paxlog_store::{ColdRange, ReadBatch};
 use paxlog_wal::Wal;
 use tokio::sync::oneshot;
@@ -19,6 +19,8 @@ use crate::mailbox::Mailbox;
 pub(crate) enum ReadJob {
     /// A slot's frame, for the core.
     Entry(EntryToken, EntryPlace),
+    /// Where a time is, for a reader.
+    Time(ReaderId, TimeSearch),
     /// A cold range, for a reader; none if it can't be read.
     Cold(ColdRange, oneshot::Sender<Option<Vec<ReadBatch>>>),
     /// Batches that have just left the hot window; none if one can't be read.
@@ -104,6 +106,13 @@ fn read(wal: &Wal, mailbox: &Mailbox, job: ReadJob) {
                 tracing::warn!(?place, "a frame of the write-ahead log can't be read");
             }
             mailbox.post(Event::Entry(token, entry));
+        }
+        ReadJob::Time(reader, search) => {
+            let found = paxlog_store::find_time(wal, &search);
+            if found.is_err() {
+                tracing::warn!(?search, "an .idx file of the write-ahead log can't be read");
+            }
+            mailbox.post(Event::TimeFound(reader, found));
         }
         ReadJob::Cold(range, answer) => {
             let found = paxlog_store::cold(wal, &range);

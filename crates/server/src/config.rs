@@ -112,8 +112,54 @@ pub struct Timing {
 /// `[logs]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Logs {
-    /// Whether an append to an unknown name creates the log.
-    pub create_on_append: bool,
+    /// Which logs an append creates, if they are not there.
+    pub create_on_append: CreateOnAppend,
+}
+
+/// Which logs an append to an unknown name creates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CreateOnAppend {
+    /// None.
+    #[default]
+    Never,
+    /// Any.
+    Always,
+    /// Those whose names begin with one of these.
+    Prefixes(Vec<String>),
+}
+
+impl CreateOnAppend {
+    /// The names' beginnings: an empty one is that of every name.
+    pub fn prefixes(&self) -> Vec<String> {
+        match self {
+            CreateOnAppend::Never => Vec::new(),
+            CreateOnAppend::Always => vec![String::new()],
+            CreateOnAppend::Prefixes(prefixes) => prefixes.clone(),
+        }
+    }
+
+    /// From a flag: `true`, `false`, or beginnings with commas between them.
+    fn parse(text: &str) -> CreateOnAppend {
+        match text {
+            "true" => CreateOnAppend::Always,
+            "false" | "" => CreateOnAppend::Never,
+            list => CreateOnAppend::Prefixes(list.split(',').map(str::to_owned).collect()),
+        }
+    }
+}
+
+/// As the configuration file has it.
+impl std::fmt::Display for CreateOnAppend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CreateOnAppend::Never => f.write_str("false"),
+            CreateOnAppend::Always => f.write_str("true"),
+            CreateOnAppend::Prefixes(prefixes) => {
+                let quoted: Vec<String> = prefixes.iter().map(|p| format!("\"{p}\"")).collect();
+                write!(f, "[{}]", quoted.join(", "))
+            }
+        }
+    }
 }
 
 /// Smallest segment: room for the largest frame (8 MiB) and the state at the segment's head.
@@ -175,7 +221,8 @@ pub struct Overrides {
     pub wal_segment_bytes: Option<String>,
     pub timing_heartbeat: Option<String>,
     pub timing_stall: Option<String>,
-    pub logs_create_on_append: Option<bool>,
+    /// `true`, `false`, or beginnings of names with commas between them.
+    pub logs_create_on_append: Option<String>,
 }
 
 /// Why a configuration was refused. Always found before anything was opened or sent.
@@ -419,9 +466,9 @@ impl Config {
                 .unwrap_or(STALL),
             },
             logs: Logs {
-                create_on_append: match over.logs_create_on_append {
-                    Some(value) => value,
-                    None => logs.boolean("create_on_append")?.unwrap_or(false),
+                create_on_append: match &over.logs_create_on_append {
+                    Some(value) => CreateOnAppend::parse(value),
+                    None => logs.create_on_append("create_on_append")?,
                 },
             },
         };

@@ -327,7 +327,7 @@ fn make_node(
     paxos.heartbeat_ns = config.timing.heartbeat.as_nanos() as u64;
     let node_config = NodeConfig {
         paxos,
-        create_on_append: config.logs.create_on_append,
+        create_on_append: config.logs.create_on_append.prefixes(),
         addresses,
         value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
     };

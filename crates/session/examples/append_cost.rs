@@ -86,7 +86,7 @@ fn run(in_flight: u64, a_turn: u64) {
                                 timestamp: now,
                                 tail,
                                 version: 1,
-                                durability: Durability::Majority,
+                                durability: Durability::MAJORITY,
                                 duplicate: false,
                             })
                         }

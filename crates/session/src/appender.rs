@@ -40,6 +40,8 @@ pub struct AppenderConfig {
     pub window_bytes: usize,
     /// Silence of a replica with something to answer after which another is tried.
     pub silence: Nanos,
+    /// The log's fence, if it has one: appends that carry another are refused.
+    pub fence: Option<String>,
     /// How batches are compressed when they close. What this build cannot do closes the appender with `Invalid` before
     /// anything is sent.
     pub compression: Compression,
@@ -61,6 +63,7 @@ impl AppenderConfig {
             window: 1024,
             window_bytes: 16 << 20,
             silence: 3_000_000_000,
+            fence: None,
             compression: Compression::None,
         }
     }
@@ -114,6 +117,7 @@ pub struct Appender {
     config: AppenderConfig,
     /// The log's name, as each batch carries it.
     log: Arc<str>,
+    fence: Option<Arc<str>>,
     pipeline: Pipeline<Vec<Waiter>>,
     batch: OpenBatch,
     /// Of batches that close.
@@ -142,6 +146,8 @@ struct OpenBatch {
     waiters: Vec<Waiter>,
     /// Of the first append in it.
     deadline: Nanos,
+    /// The tail that it expects; such a batch is one append.
+    if_tail: Option<u64>,
     opened: Nanos,
     /// The input was drained since it began: it goes as soon as the window has room.
     due: bool,
@@ -162,6 +168,7 @@ impl Appender {
         let mut appender = Appender {
             open_by: Some(config.open_deadline),
             log: config.log.as_str().into(),
+            fence: config.fence.as_deref().map(Arc::from),
             pipeline: Pipeline::new(setup, leader),
             config,
             batch: OpenBatch::default(),
@@ -194,6 +201,22 @@ impl Appender {
         records: &[Record],
         deadline: Nanos,
     ) -> Result<(), NotTaken> {
+        self.append_at(now, token, records, None, deadline)
+    }
+
+    /// As [`Appender::append`], refused with `TailMismatch` unless the log's tail is `if_tail`, if that is given. Such an
+    /// append is a batch of its own, and goes at once, as far as the window has room.
+    ///
+    /// # Errors
+    /// [`NotTaken`]; nothing happened.
+    pub fn append_at(
+        &mut self,
+        now: Nanos,
+        token: Token,
+        records: &[Record],
+        if_tail: Option<u64>,
+        deadline: Nanos,
+    ) -> Result<(), NotTaken> {
         if let Some(error) = &self.pipeline.closed {
             return Err(NotTaken::Refused(error.clone()));
         }
@@ -202,7 +225,8 @@ impl Appender {
         if !self.is_idle() && held + bytes > self.config.window_bytes {
             return Err(NotTaken::Full);
         }
-        let fits = self.batch.builder.bytes() + bytes <= self.batch_bytes_max()
+        let fits = if_tail.is_none()
+            && self.batch.builder.bytes() + bytes <= self.batch_bytes_max()
             && self.batch.builder.records() as usize + records.len()
                 <= self.config.batch_records_max as usize
             && deadline >= self.batch.deadline
@@ -212,6 +236,7 @@ impl Appender {
         }
         if self.batch.builder.is_empty() {
             self.batch.deadline = deadline;
+            self.batch.if_tail = if_tail;
             self.batch.opened = now;
             self.batch.due = false;
         }
@@ -227,7 +252,8 @@ impl Appender {
             records: records.len() as u32,
         });
         self.unended += 1;
-        let full = self.batch.builder.bytes() >= self.batch_bytes_max()
+        let full = if_tail.is_some()
+            || self.batch.builder.bytes() >= self.batch_bytes_max()
             || self.batch.builder.records() >= self.config.batch_records_max;
         if full {
             self.close_batch(now);
@@ -312,6 +338,8 @@ impl Appender {
         let waiters = std::mem::take(&mut self.batch.waiters);
         let work = Work::Append {
             log: Arc::clone(&self.log),
+            if_tail: self.batch.if_tail.take(),
+            fence: self.fence.clone(),
         };
         self.pipeline
             .push(waiters, work, finished.into_parts(), self.batch.deadline);

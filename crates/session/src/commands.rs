@@ -1,6 +1,6 @@
-//! Single commands: create, trim, seal.
+//! Single commands: whatever changes a log but appends to it.
 
-use paxlog_wire::client::CommandOutcome;
+use paxlog_wire::client::{CommandBody, CommandOutcome, ConfigChange, Expected, LogConfig, Origin};
 use paxlog_wire::{Frame, LeaderHint};
 
 use crate::pipeline::{Pipeline, Policy, Setup, Work};
@@ -28,12 +28,130 @@ impl CommandsConfig {
     }
 }
 
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make a log. Ends with `LogOpened`.
+    Create {
+        /// Its name.
+        log: String,
+        /// Whether an existing one is an answer; its settings stay as they are.
+        if_absent: bool,
+        /// Its settings.
+        config: LogConfig,
+    },
+    /// Change a log.
+    On {
+        /// Its name.
+        log: String,
+        /// How.
+        what: Change,
+    },
+}
+
+/// What to do to a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Give up everything below `to`, which is kept. Ends with `Trimmed`.
+    Trim {
+        /// The first offset to keep.
+        to: u64,
+    },
+    /// Allow no more appends. Ends with `Sealed`.
+    Seal,
+    /// Change its settings. Ends with `LogAltered`.
+    Alter(ConfigChange),
+    /// Delete it. Ends with `LogDeleted`.
+    Delete,
+    /// Set what appends must carry. Ends with `FenceSet`.
+    Fence {
+        /// The token; none: appends must carry none.
+        token: Option<String>,
+        /// What the fence must be for this to be done.
+        expect: Expected<String>,
+    },
+    /// Set a cursor. Ends with `CursorSet`.
+    SetCursor {
+        /// Its name.
+        name: String,
+        /// Where it is to stand.
+        at: u64,
+        /// Where it must stand for this to be done.
+        expect: Expected<u64>,
+    },
+    /// Delete a cursor. Ends with `CursorDeleted`.
+    DeleteCursor {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Command {
+    /// To do that to the log of that name.
+    pub fn on(log: impl Into<String>, what: Change) -> Command {
+        Command::On {
+            log: log.into(),
+            what,
+        }
+    }
+
+    /// To make a log with the cluster's settings.
+    pub fn create(log: impl Into<String>, if_absent: bool) -> Command {
+        Command::Create {
+            log: log.into(),
+            if_absent,
+            config: LogConfig::default(),
+        }
+    }
+
+    /// As it is sent; `id` is that of the log, if there has to be one.
+    pub(crate) fn body(&self, origin: Option<Origin>, id: u64) -> CommandBody {
+        let log = id;
+        match self.clone() {
+            Command::Create {
+                log: name,
+                if_absent,
+                config,
+            } => CommandBody::CreateLog {
+                origin,
+                name,
+                if_absent,
+                config,
+            },
+            Command::On { what, .. } => match what {
+                Change::Trim { to } => CommandBody::Trim { origin, log, to },
+                Change::Seal => CommandBody::Seal { origin, log },
+                Change::Alter(change) => CommandBody::AlterLog {
+                    origin,
+                    log,
+                    change,
+                },
+                Change::Delete => CommandBody::DeleteLog { origin, log },
+                Change::Fence { token, expect } => CommandBody::Fence {
+                    origin,
+                    log,
+                    token,
+                    expect,
+                },
+                Change::SetCursor { name, at, expect } => CommandBody::SetCursor {
+                    origin,
+                    log,
+                    name,
+                    at,
+                    expect,
+                },
+                Change::DeleteCursor { name } => CommandBody::DeleteCursor { origin, log, name },
+            },
+        }
+    }
+}
+
 /// A command ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandDone {
     /// Its token.
     pub token: Token,
-    /// What it did: `LogOpened` for a create, `Trimmed`, `Sealed`.
+    /// What it did; which answer each sort of [`Command`] has, it says.
     pub result: Result<CommandOutcome, Error>,
 }
 
@@ -61,49 +179,11 @@ impl Commands {
         }
     }
 
-    /// Creates a log. Ends with `LogOpened`.
-    pub fn create(
-        &mut self,
-        now: Nanos,
-        token: Token,
-        log: &str,
-        if_absent: bool,
-        deadline: Nanos,
-    ) {
-        self.push(
-            now,
-            token,
-            Work::Create {
-                name: log.to_owned(),
-                if_absent,
-            },
-            deadline,
-        );
-    }
-
-    /// Trims the log of that name; keeps `to`. Ends with `Trimmed`.
-    pub fn trim(&mut self, now: Nanos, token: Token, log: &str, to: u64, deadline: Nanos) {
-        self.push(
-            now,
-            token,
-            Work::Trim {
-                log: log.to_owned(),
-                to,
-            },
-            deadline,
-        );
-    }
-
-    /// Seals the log of that name. Ends with `Sealed`.
-    pub fn seal(&mut self, now: Nanos, token: Token, log: &str, deadline: Nanos) {
-        self.push(
-            now,
-            token,
-            Work::Seal {
-                log: log.to_owned(),
-            },
-            deadline,
-        );
+    /// Takes a command. It ends by `deadline`.
+    pub fn push(&mut self, now: Nanos, token: Token, command: Command, deadline: Nanos) {
+        let work = Work::Command(command);
+        self.pipeline.push(token, work, Vec::new(), deadline);
+        self.pipeline.drive(now);
     }
 
     /// The next command that ended.
@@ -118,11 +198,6 @@ impl Commands {
     /// Whether every command taken is settled; one that ended by its deadline goes on until it is.
     pub fn is_idle(&self) -> bool {
         self.pipeline.is_empty() && self.pipeline.settled.is_empty()
-    }
-
-    fn push(&mut self, now: Nanos, token: Token, work: Work, deadline: Nanos) {
-        self.pipeline.push(token, work, Vec::new(), deadline);
-        self.pipeline.drive(now);
     }
 }
 

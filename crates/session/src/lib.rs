@@ -43,7 +43,7 @@ mod tail;
 
 pub use appender::{AppendEvent, Appender, AppenderConfig, NotTaken, Opened};
 pub use codec::{Compression, decompress};
-pub use commands::{CommandDone, Commands, CommandsConfig};
+pub use commands::{Change, Command, CommandDone, Commands, CommandsConfig};
 pub use effect::{Effect, Message, Outgoing, StreamId};
 pub use error::{Error, account};
 pub use leader::{LeaderTracker, Server};

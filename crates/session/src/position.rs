@@ -16,8 +16,8 @@ pub(crate) struct Position {
 
 impl Position {
     pub(crate) fn new(from: ReadFrom) -> Position {
-        let next = match from {
-            ReadFrom::Offset(offset) => Some(offset),
+        let next = match &from {
+            ReadFrom::Offset(offset) => Some(*offset),
             _ => None,
         };
         Position {
@@ -40,7 +40,7 @@ impl Position {
     pub(crate) fn from(&self) -> ReadFrom {
         match self.next {
             Some(next) if self.started_before() => ReadFrom::Offset(next),
-            _ => self.from,
+            _ => self.from.clone(),
         }
     }
 

@@ -273,5 +273,7 @@ fn fits(query: &Query, answer: &Answer) -> bool {
             | (Query::Describe { .. }, Answer::Description(_))
             | (Query::List { .. }, Answer::Logs { .. })
             | (Query::Status, Answer::Status(_))
+            | (Query::Cursor { .. }, Answer::Cursor { .. })
+            | (Query::Cursors { .. }, Answer::Cursors { .. })
     )
 }

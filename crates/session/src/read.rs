@@ -28,7 +28,7 @@ pub struct ReadConfig {
     pub wait: Nanos,
     /// Whether to fail with `Trimmed` where records are gone, instead of giving a gap.
     pub strict: bool,
-    /// Whether everything acknowledged before the read must be seen (the leader answers first).
+    /// Whether everything acknowledged before the read must be seen: the replica asks the leader first how far that is.
     pub linearizable: bool,
     /// Of all randomness.
     pub seed: u64,
@@ -102,14 +102,9 @@ pub struct Read {
 impl Read {
     /// Begins at once.
     pub fn new(now: Nanos, config: ReadConfig, leader: LeaderTracker) -> Read {
-        let route = if config.linearizable {
-            Route::Leader
-        } else {
-            Route::Any
-        };
         let mut read = Read {
-            position: Position::new(config.from),
-            link: Link::new(leader, route, config.seed),
+            position: Position::new(config.from.clone()),
+            link: Link::new(leader, Route::Any, config.seed),
             config,
             attempts: Attempts::default(),
             until: None,

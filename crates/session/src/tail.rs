@@ -90,7 +90,7 @@ impl Tail {
     /// Begins at once.
     pub fn new(now: Nanos, config: TailConfig, leader: LeaderTracker) -> Tail {
         let mut tail = Tail {
-            position: Position::new(config.from),
+            position: Position::new(config.from.clone()),
             link: Link::new(leader, Route::Freshest, config.seed),
             config,
             attempts: Attempts::default(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use paxlog_log::{LogId, Offset};
 use paxlog_node::{Batch, Event, QueryId, ReaderEffect, ReaderId, StreamId, corrupt, trimmed};
-use paxlog_store::{ColdRange, ReadBatch, batches_at, cold};
+use paxlog_store::{ColdRange, ReadBatch, batches_at, cold, find_time};
 use paxlog_wal::{Lsn, Wal};
 use paxlog_wire::client::{
     BatchMeta, CommandReply, CommandRequest, Credit, EndReason, QueryReply, QueryRequest,
@@ -233,6 +233,9 @@ impl Desk {
                     }
                     None => events.push(Event::ColdFailed(id)),
                 }
+            }
+            ReaderEffect::FindTime(search) => {
+                events.push(Event::TimeFound(id, find_time(wal, &search)));
             }
             ReaderEffect::Gap(to) => say(
                 ReadEvent::Gap { to: to.0 },

@@ -263,7 +263,7 @@ impl Replica {
         paxos.window_bytes_max = plan.window_bytes_max;
         let config = Config {
             paxos,
-            create_on_append: true,
+            create_on_append: vec![String::new()],
             addresses: vec![address(usize::from(self.id) - 1)],
             value_bytes_target: plan.value_bytes_target,
         };

@@ -115,6 +115,8 @@ fn request() -> CommandRequest {
                 sequence: 3,
             },
             log: 5,
+            if_tail: None,
+            fence: None,
         },
     }
 }
@@ -211,7 +213,7 @@ fn encode_receipts(appends: usize) -> Box<dyn FnMut()> {
             timestamp: 12,
             tail: 11,
             version: 13,
-            durability: Durability::Majority,
+            durability: Durability::MAJORITY,
             duplicate: false,
         })),
     };

@@ -11,5 +11,5 @@ mod reads;
 mod writes;
 
 pub use open::{OpenError, found, open};
-pub use reads::{ColdRange, ReadBatch, batches_at, cold, entry_at};
+pub use reads::{ColdRange, ReadBatch, batches_at, cold, entry_at, find_time};
 pub use writes::{annotate, checkpoint, retire};

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use paxlog_log::{LogId, Offset};
-use paxlog_node::{Batch, ENTRY_HEADER_BYTES, EntryHeader, EntryPlace, IdxFile};
+use paxlog_node::{
+    Batch, ENTRY_HEADER_BYTES, EntryHeader, EntryPlace, IdxFile, TimeSearch, Unreadable,
+};
 use paxlog_paxos::Value;
 use paxlog_wal::{Lsn, Wal};
 
@@ -81,6 +83,24 @@ pub fn cold(wal: &Wal, range: &ColdRange) -> Option<Vec<ReadBatch>> {
         }
     }
     None
+}
+
+/// Where the first record of a time or later is, at the lowest offset that any of the segments has; none: they have no
+/// such record. Blocks.
+///
+/// # Errors
+/// An `.idx` file can't be read.
+pub fn find_time(wal: &Wal, search: &TimeSearch) -> Result<Option<Offset>, Unreadable> {
+    let mut lowest: Option<Offset> = None;
+    for &segment in &search.segments {
+        let bytes = annotation(wal, segment).ok_or(Unreadable)?;
+        let idx = IdxFile::open(segment, &bytes).ok_or(Unreadable)?;
+        let here = idx
+            .batch_at_time(search.log, search.from, search.timestamp)
+            .map(|batch| batch.start.max(search.from));
+        lowest = [lowest, here].into_iter().flatten().min();
+    }
+    Ok(lowest)
 }
 
 /// The bytes of batches, checksums computed; none if one can't be read. Blocks.

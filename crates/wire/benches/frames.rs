@@ -50,6 +50,8 @@ fn append() -> CommandRequest {
                 sequence: 3,
             },
             log: 5,
+            if_tail: None,
+            fence: None,
         },
     }
 }
@@ -64,7 +66,7 @@ fn receipt() -> CommandReply {
             timestamp: 12,
             tail: 11,
             version: 13,
-            durability: Durability::Majority,
+            durability: Durability::MAJORITY,
             duplicate: false,
         })),
     }

@@ -59,7 +59,12 @@ fn main() {
     let append = CommandRequest {
         request: 4,
         deadline_ms: 10_000,
-        command: CommandBody::Append { origin, log: 5 },
+        command: CommandBody::Append {
+            origin,
+            log: 5,
+            if_tail: None,
+            fence: None,
+        },
     };
     let receipt = Receipt {
         log: 5,
@@ -68,7 +73,7 @@ fn main() {
         timestamp: 12,
         tail: 11,
         version: 13,
-        durability: Durability::Majority,
+        durability: Durability::MAJORITY,
         duplicate: false,
     };
     let reply = CommandReply {

@@ -251,8 +251,10 @@ pub struct WireError {
     pub tail: Option<u64>,
     /// The first offset still kept, with `Trimmed`.
     pub trim_point: Option<u64>,
-    /// The next sequence of the epoch, with `SequenceGap`.
-    pub expected_sequence: Option<u64>,
+    /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; the producer's
+    /// epoch, with `Fenced` where it was opened again elsewhere (none: it is the log's fence that differs); where the
+    /// cursor stands, with `CursorMismatch` (none: there is no such cursor).
+    pub found: Option<u64>,
     /// The log's id, where it is about one that exists.
     pub log: Option<u64>,
     /// How many commands had been applied to the log, where it is about one.
@@ -269,7 +271,7 @@ impl WireError {
             leader: None,
             tail: None,
             trim_point: None,
-            expected_sequence: None,
+            found: None,
             log: None,
             version: None,
         }

@@ -2,7 +2,8 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::{Body, Command};
+use crate::command::{Body, Command, Conditions, Expected};
+use crate::config::{ConfigChange, LogConfig};
 use crate::ids::Origin;
 use crate::outcome::Outcome;
 
@@ -29,6 +30,12 @@ fn open(nonce: u128, name: Option<&str>) -> Command {
 fn rich() -> State {
     let name = |name| LogName::new(name).expect("a name");
     let (a, b) = (LogId(1), LogId(2));
+    let set_cursor = |log, name| Body::SetCursor {
+        log,
+        name: CursorName::new(name).expect("a name"),
+        at: Offset(3),
+        expect: Expected::Any,
+    };
     let commands = [
         open(1, None),
         open(2, Some("mill")),
@@ -39,6 +46,10 @@ fn rich() -> State {
             Body::CreateLog {
                 name: name("a"),
                 if_absent: false,
+                config: LogConfig {
+                    retention_bytes: 1 << 30,
+                    ..LogConfig::default()
+                },
             },
         ),
         numbered(
@@ -48,6 +59,7 @@ fn rich() -> State {
             Body::CreateLog {
                 name: name("b"),
                 if_absent: true,
+                config: LogConfig::default(),
             },
         ),
         numbered(
@@ -57,6 +69,7 @@ fn rich() -> State {
             Body::CreateLog {
                 name: name("b"),
                 if_absent: true,
+                config: LogConfig::default(),
             },
         ),
         numbered(
@@ -67,6 +80,7 @@ fn rich() -> State {
                 log: a,
                 records: 3,
                 bytes: 300,
+                on: Conditions::default(),
             },
         ),
         numbered(
@@ -88,6 +102,7 @@ fn rich() -> State {
                 log: a,
                 records: 1,
                 bytes: 100,
+                on: Conditions::default(),
             },
         ),
         numbered(
@@ -98,6 +113,40 @@ fn rich() -> State {
                 log: b,
                 records: 1,
                 bytes: 100,
+                on: Conditions::default(),
+            },
+        ),
+        numbered(
+            2,
+            2,
+            1,
+            Body::Fence {
+                log: a,
+                token: FenceToken::new("f").ok(),
+                expect: Expected::Absent,
+            },
+        ),
+        numbered(2, 2, 2, set_cursor(a, "x")),
+        numbered(2, 2, 3, set_cursor(a, "y")),
+        numbered(
+            2,
+            2,
+            4,
+            Body::DeleteCursor {
+                log: a,
+                name: CursorName::new("x").expect("a name"),
+            },
+        ),
+        numbered(
+            2,
+            2,
+            5,
+            Body::AlterLog {
+                log: a,
+                change: ConfigChange {
+                    retention_age_ns: Some(5),
+                    ..ConfigChange::default()
+                },
             },
         ),
         open(4, None),
@@ -152,6 +201,7 @@ fn exercise(mut state: State) {
                     log,
                     records: 2,
                     bytes: 20,
+                    on: Conditions::default(),
                 };
                 state.apply(slot, index, 0, &numbered(producer, epoch, sequence, body));
                 index += 1;
@@ -183,13 +233,12 @@ fn an_old_epoch_says_what_its_last_receipt_was() {
     else {
         panic!("the third opening of this name");
     };
-    assert_eq!((last.epoch, last.sequence), (2, 0));
+    assert_eq!((last.epoch, last.sequence), (2, 5));
     assert!(matches!(
         last.receipt,
-        Receipt::Appended {
-            start: Offset(3),
-            records: 1,
-            ..
+        Receipt::Altered {
+            log: LogId(1),
+            version: 9
         }
     ));
 }

@@ -24,7 +24,7 @@ fn a_receipt_is_kept_for_4096_sequences() {
     assert_eq!(refusal(ask(0, 5000 - 4097)), Some(Refusal::DedupExpired));
     assert!(matches!(
         ask(1, 5000 - 4096),
-        Outcome::Appended {
+        Outcome::Applied {
             duplicate: true,
             ..
         }
@@ -32,7 +32,7 @@ fn a_receipt_is_kept_for_4096_sequences() {
     // To be forgotten ends no epoch.
     assert!(matches!(
         ask(2, 5000),
-        Outcome::Appended {
+        Outcome::Applied {
             duplicate: false,
             ..
         }

@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use paxlog_log::{Body, Command, Invalidity, LogId, Origin, Outcome, ProducerId, Refusal, State};
+use paxlog_log::{
+    Body, Command, Conditions, ConfigChange, Expected, Invalidity, LogId, Offset, Origin, Outcome,
+    ProducerId, Receipt, Refusal, State,
+};
 use proptest::prelude::*;
 
-use crate::commands::{append, create, numbered, open, seal, trim};
+use crate::commands::{
+    alter, append, append_if, create, delete, delete_cursor, fence, numbered, open, seal,
+    set_cursor, token, trim,
+};
 use crate::model::{Model, as_duplicate};
 
 /// What to try next. Small numbers, so that things meet.
@@ -25,6 +31,11 @@ enum Intent {
         nonce: u128,
         name: Option<String>,
     },
+    /// What the leader does by itself.
+    Retain {
+        log: u64,
+        to: u64,
+    },
     /// Numbers from nowhere.
     Wild {
         command: Command,
@@ -38,8 +49,57 @@ fn bodies() -> impl Strategy<Value = Body> {
         8 => (log.clone(), 1u32..5).prop_map(|(log, records)| append(log, records)),
         1 => (log.clone(), 0u64..12).prop_map(|(log, to)| trim(log, to)),
         1 => log.clone().prop_map(seal),
-        1 => (log, 0u32..2, 0u32..5_000_000).prop_map(|(log, records, bytes)| Body::Append { log: LogId(log), records, bytes }),
+        3 => (log.clone(), 1u32..3, prop::option::of(0u64..6), fences())
+            .prop_map(|(log, records, tail, fence)| append_if(log, records, tail, fence)),
+        2 => (log.clone(), fences(), expected(fences().prop_filter_map("a token", |fence| fence)))
+            .prop_map(|(log, to, expect)| fence(log, to, of_tokens(expect))),
+        3 => (log.clone(), "[xy]", 0u64..8, expected(0u64..8)).prop_map(|(log, name, at, expect)| {
+            set_cursor(log, &name, at, of_offsets(expect))
+        }),
+        1 => (log.clone(), "[xy]").prop_map(|(log, name)| delete_cursor(log, &name)),
+        1 => (log.clone(), changes()).prop_map(|(log, change)| alter(log, change)),
+        1 => log.clone().prop_map(delete),
+        1 => (log, 0u32..2, 0u32..5_000_000).prop_map(|(log, records, bytes)| Body::Append {
+            log: LogId(log), records, bytes, on: Conditions::default(),
+        }),
     ]
+}
+
+fn fences() -> impl Strategy<Value = Option<&'static str>> {
+    prop_oneof![Just(None), Just(Some("f")), Just(Some("g"))]
+}
+
+fn expected<T: std::fmt::Debug>(
+    what: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Option<Option<T>>> {
+    prop::option::of(prop::option::of(what))
+}
+
+fn of_tokens(expect: Option<Option<&str>>) -> Expected<paxlog_log::FenceToken> {
+    match expect {
+        None => Expected::Any,
+        Some(None) => Expected::Absent,
+        Some(Some(fence)) => Expected::Is(token(fence)),
+    }
+}
+
+fn of_offsets(expect: Option<Option<u64>>) -> Expected<Offset> {
+    match expect {
+        None => Expected::Any,
+        Some(None) => Expected::Absent,
+        Some(Some(at)) => Expected::Is(Offset(at)),
+    }
+}
+
+fn changes() -> impl Strategy<Value = ConfigChange> {
+    let (age, bytes) = (prop::option::of(0u64..9), prop::option::of(0u64..9));
+    let (batch, rate) = (prop::option::of(0u32..40), prop::option::of(0u64..9));
+    (age, bytes, batch, rate).prop_map(|(age, bytes, batch, rate)| ConfigChange {
+        retention_age_ns: age,
+        retention_bytes: bytes,
+        batch_bytes_max: batch,
+        append_bytes_per_s: rate,
+    })
 }
 
 fn intents() -> impl Strategy<Value = Intent> {
@@ -58,6 +118,7 @@ fn intents() -> impl Strategy<Value = Intent> {
         12 => (0usize..5, bodies()).prop_map(|(producer, body)| Intent::Next { producer, body }),
         4 => (0usize..30).prop_map(|back| Intent::Resend { back }),
         3 => (0u128..8, name).prop_map(|(nonce, name)| Intent::Open { nonce, name }),
+        1 => (0u64..5, 0u64..12).prop_map(|(log, to)| Intent::Retain { log, to }),
         2 => (prop::option::of(origin), any_body).prop_map(|(origin, body)| Intent::Wild { command: Command { origin, body } }),
     ]
 }
@@ -90,6 +151,13 @@ fn play(run: &[(Intent, u64)], model: &mut Model) -> Vec<(Command, u64, Outcome)
                 None => continue,
             },
             Intent::Open { nonce, name } => open(*nonce, name.as_deref()),
+            Intent::Retain { log, to } => Command {
+                origin: None,
+                body: Body::Retain {
+                    log: LogId(*log),
+                    to: Offset(*to),
+                },
+            },
             Intent::Wild { command } => command.clone(),
         };
         let outcome = model.apply(*clock, &command);
@@ -113,15 +181,25 @@ proptest! {
                 prop_assert_eq!(&known, &expected, "what lookup answers is what apply would");
             }
         }
-        prop_assert_eq!(state.logs(), model.logs.len());
+        prop_assert_eq!(state.logs(), model.logs.iter().filter(|log| !log.deleted).count());
         for (at, log) in model.logs.iter().enumerate() {
-            let id = state.by_name(&log.name).expect("the model has it");
+            let id = LogId(at as u64 + 1);
+            prop_assert_eq!(state.was_deleted(id), log.deleted);
+            if log.deleted {
+                prop_assert_eq!(state.describe(id), None);
+                continue;
+            }
+            prop_assert_eq!(state.by_name(&log.name), Some(id));
             let described = state.describe(id).expect("it has a name");
-            prop_assert_eq!(id, LogId(at as u64 + 1));
             prop_assert_eq!(
                 (described.tail.0, described.trim_point.0, described.sealed, described.version),
                 (log.tail, log.trim_point, log.sealed, log.version)
             );
+            let fence = described.fence.map(|fence| fence.to_string());
+            prop_assert_eq!((fence, described.config), (log.fence.clone(), log.config));
+            let listing = state.cursors(id, "", None, 99);
+            let cursors = listing.cursors.iter().map(|(name, cursor)| (name.to_string(), cursor.at.0));
+            prop_assert!(cursors.eq(log.cursors.clone()));
         }
     }
 
@@ -166,7 +244,7 @@ proptest! {
         // What came too early changes nothing then, but its copy may come in time.
         let sent: Vec<_> = play(&run, &mut Model::default())
             .into_iter()
-            .filter(|(_, _, outcome)| !too_early(outcome))
+            .filter(|(command, _, outcome)| !too_early(outcome) && command.origin.is_some() | is_open(command))
             .map(|(command, clock, _)| (command, clock))
             .collect();
         let mut order: Vec<usize> = (0..sent.len()).collect();
@@ -184,12 +262,18 @@ proptest! {
         }
         let mut often = State::new();
         let mut answers: BTreeMap<_, Outcome> = BTreeMap::new();
-        let mut fresh = 0;
+        let mut fresh: BTreeMap<LogId, u64> = BTreeMap::new();
         for (slot, &at) in order.iter().enumerate() {
             let (command, clock) = &sent[at];
             let outcome = often.apply(slot as u64, 0, *clock, command);
-            if let Outcome::Appended { duplicate: false, start, end, .. } = outcome {
-                fresh += end.0 - start.0;
+            match outcome {
+                Outcome::Applied { receipt: Receipt::Appended { log, records, .. }, duplicate: false } => {
+                    *fresh.entry(log).or_insert(0) += u64::from(records);
+                }
+                Outcome::Applied { receipt: Receipt::Deleted { log, .. }, duplicate: false } => {
+                    fresh.remove(&log);
+                }
+                _ => {}
             }
             if is_receipt(&outcome) {
                 let as_resent = as_duplicate(outcome);
@@ -198,7 +282,7 @@ proptest! {
             }
         }
         let tails: u64 = often.ranges().map(|(_, range)| range.end).sum();
-        prop_assert_eq!(tails, fresh, "offsets are dense: they count the records applied once");
+        prop_assert_eq!(tails, fresh.values().sum::<u64>(), "offsets are dense: they count the records applied once");
         for (once, often) in once.list("", None, 99).logs.iter().zip(&often.list("", None, 99).logs) {
             prop_assert_eq!((once.tail, once.version, once.sealed), (often.tail, often.version, often.sealed));
         }
@@ -216,12 +300,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_command_or_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..80), kind in 0u8..8) {
+    fn any_bytes_are_a_command_or_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..80), kind in 0u8..13) {
         check_command(&bytes)?;
         if bytes.len() >= 8 {
             bytes[0] = 1;
             bytes[1] = kind;
-            bytes[2] &= 1;
+            bytes[2] &= 7;
             bytes[3] = 0;
             let length = bytes.len() as u32;
             bytes[4..8].copy_from_slice(&length.to_le_bytes());
@@ -257,6 +341,10 @@ fn too_early(outcome: &Outcome) -> bool {
         Refusal::SequenceGap { .. }
             | Refusal::Invalid(Invalidity::UnknownProducer | Invalidity::EpochAhead)
     )
+}
+
+fn is_open(command: &Command) -> bool {
+    matches!(command.body, Body::OpenProducer { .. })
 }
 
 fn is_receipt(outcome: &Outcome) -> bool {

@@ -1,8 +1,14 @@
 //! The rules of `apply`, one by one.
 
-use paxlog_log::{LogId, Offset, Outcome, ProducerId, Refusal, State, Timestamp};
+use paxlog_log::{
+    Body, Command, ConfigChange, Expected, LogId, Offset, Outcome, ProducerId, Receipt, Refusal,
+    State, Timestamp,
+};
 
-use crate::commands::{append, create, numbered, open, seal, trim};
+use crate::commands::{
+    alter, append, append_if, create, delete, delete_cursor, fence, numbered, open, seal,
+    set_cursor, token, trim,
+};
 
 /// One producer (id 1, epoch 1) and one log (id 1), sequence 0 used.
 fn begun() -> State {
@@ -34,13 +40,14 @@ fn offsets_are_dense_and_the_tail_is_the_end() {
         let end = tail + u64::from(records);
         assert_eq!(
             outcome,
-            Outcome::Appended {
-                log: LogId(1),
-                start: Offset(tail),
-                end: Offset(end),
-                timestamp: Timestamp(100 + sequence),
-                tail: Offset(end),
-                version: 1 + sequence,
+            Outcome::Applied {
+                receipt: Receipt::Appended {
+                    log: LogId(1),
+                    start: Offset(tail),
+                    records: 1 + sequence as u32 % 4,
+                    timestamp: Timestamp(100 + sequence),
+                    version: 1 + sequence,
+                },
                 duplicate: false,
             }
         );
@@ -53,7 +60,10 @@ fn timestamps_never_go_back_in_a_group() {
     let mut state = begun();
     for (sequence, clock, stamped) in [(1, 500, 500), (2, 300, 500), (3, 501, 501)] {
         match state.apply(sequence, 0, clock, &numbered(1, 1, sequence, append(1, 1))) {
-            Outcome::Appended { timestamp, .. } => assert_eq!(timestamp, Timestamp(stamped)),
+            Outcome::Applied {
+                receipt: Receipt::Appended { timestamp, .. },
+                ..
+            } => assert_eq!(timestamp, Timestamp(stamped)),
             other => panic!("{other:?}"),
         }
     }
@@ -78,11 +88,13 @@ fn a_refused_batch_ends_its_epoch_and_leaves_no_hole() {
     let again = state.apply(20, 0, 0, &numbered(1, 1, 1, append(1, 2)));
     assert!(matches!(
         again,
-        Outcome::Appended {
+        Outcome::Applied {
+            receipt: Receipt::Appended {
+                start: Offset(0),
+                records: 2,
+                ..
+            },
             duplicate: true,
-            start: Offset(0),
-            end: Offset(2),
-            ..
         }
     ));
 }
@@ -100,7 +112,7 @@ fn a_gap_is_refused_but_ends_nothing() {
         let outcome = state.apply(1 + sequence, 0, 0, &numbered(1, 1, sequence, append(1, 1)));
         assert!(matches!(
             outcome,
-            Outcome::Appended {
+            Outcome::Applied {
                 duplicate: false,
                 ..
             }
@@ -151,7 +163,7 @@ fn a_name_opened_again_fences_and_says_what_was_last() {
     let outcome = state.apply(13, 0, 0, &numbered(2, 2, 0, append(1, 1)));
     assert!(matches!(
         outcome,
-        Outcome::Appended {
+        Outcome::Applied {
             duplicate: false,
             ..
         }
@@ -175,7 +187,7 @@ fn an_epoch_that_numbered_nothing_hands_the_last_receipt_on() {
 }
 
 #[test]
-fn a_retried_create_trim_or_seal_gets_its_own_first_answer() {
+fn a_retried_command_of_any_kind_gets_its_own_first_answer() {
     let mut state = begun();
     let commands = [
         numbered(1, 1, 1, append(1, 5)),
@@ -183,6 +195,11 @@ fn a_retried_create_trim_or_seal_gets_its_own_first_answer() {
         numbered(1, 1, 3, trim(1, 2)),
         numbered(1, 1, 4, trim(1, 4)),
         numbered(1, 1, 5, seal(1)),
+        numbered(1, 1, 6, fence(1, Some("f"), Expected::Absent)),
+        numbered(1, 1, 7, set_cursor(1, "c", 3, Expected::Absent)),
+        numbered(1, 1, 8, delete_cursor(1, "c")),
+        numbered(1, 1, 9, alter(1, ConfigChange::default())),
+        numbered(1, 1, 10, delete(2)),
     ];
     let first: Vec<_> = commands
         .iter()
@@ -191,7 +208,7 @@ fn a_retried_create_trim_or_seal_gets_its_own_first_answer() {
         .collect();
     let again: Vec<_> = commands
         .iter()
-        .zip(10..)
+        .zip(20..)
         .map(|(command, slot)| state.apply(slot, 0, 0, command))
         .collect();
     for (first, again) in first.iter().zip(&again) {
@@ -200,8 +217,164 @@ fn a_retried_create_trim_or_seal_gets_its_own_first_answer() {
     let described = state.describe(LogId(1)).expect("created");
     assert_eq!(
         (described.version, described.trim_point, described.sealed),
-        (5, Offset(4), true)
+        (9, Offset(4), true)
     );
+}
+
+#[test]
+fn an_append_under_a_superseded_fence_is_refused_and_one_without_a_fence_too() {
+    let mut state = begun();
+    state.apply(1, 0, 0, &open(2, None));
+    let mut slot = 1;
+    let mut first = |body: Body, sequence| {
+        slot += 1;
+        state.apply(slot, 0, 0, &numbered(1, 1, sequence, body))
+    };
+    let set = first(fence(1, Some("a"), Expected::Absent), 1);
+    assert!(matches!(
+        set,
+        Outcome::Applied {
+            receipt: Receipt::FenceSet {
+                tail: Offset(0),
+                version: 2,
+                ..
+            },
+            ..
+        }
+    ));
+    first(append_if(1, 2, None, Some("a")), 2);
+    first(fence(1, Some("b"), Expected::Is(token("a"))), 3);
+    // A refusal ends its epoch, so each has a producer of its own.
+    state.apply(10, 0, 0, &open(3, None));
+    for (producer, carried) in [(2, Some("a")), (3, None)] {
+        let stale = numbered(producer, 1, 0, append_if(1, 1, None, carried));
+        let outcome = state.apply(10 + producer, 0, 0, &stale);
+        assert_eq!(refusal(outcome), Refusal::OtherFence);
+    }
+}
+
+#[test]
+fn of_two_appends_at_one_tail_one_wins() {
+    let mut state = begun();
+    state.apply(1, 0, 0, &open(2, None));
+    let won = state.apply(2, 0, 0, &numbered(1, 1, 1, append_if(1, 3, Some(0), None)));
+    assert!(matches!(won, Outcome::Applied { .. }));
+    let lost = state.apply(3, 0, 0, &numbered(2, 1, 0, append_if(1, 1, Some(0), None)));
+    assert_eq!(
+        lost,
+        Outcome::Refused {
+            why: Refusal::TailMismatch { tail: Offset(3) },
+            version: Some(2)
+        }
+    );
+}
+
+#[test]
+fn a_cursor_is_a_register_with_compare_and_set() {
+    let mut state = begun();
+    state.apply(1, 0, 0, &numbered(1, 1, 1, append(1, 9)));
+    let cases = [
+        (
+            set_cursor(1, "c", 3, Expected::Is(Offset(0))),
+            Some(Refusal::CursorMismatch { at: None }),
+        ),
+        (set_cursor(1, "c", 3, Expected::Absent), None),
+        (
+            set_cursor(1, "c", 4, Expected::Absent),
+            Some(Refusal::CursorMismatch {
+                at: Some(Offset(3)),
+            }),
+        ),
+        (set_cursor(1, "c", 5, Expected::Is(Offset(3))), None),
+        (set_cursor(1, "c", 2, Expected::Any), None),
+        (
+            set_cursor(1, "c", 10, Expected::Any),
+            Some(Refusal::OffsetOutOfRange { tail: Offset(9) }),
+        ),
+        (delete_cursor(1, "d"), Some(Refusal::NoCursor)),
+    ];
+    // A refusal ends its epoch, so each has a producer of its own.
+    for (at, (body, refused)) in cases.into_iter().enumerate() {
+        let slot = 10 + 2 * at as u64;
+        let opened = state.apply(slot, 0, 0, &open(50 + at as u128, None));
+        let Outcome::ProducerOpened { producer, .. } = opened else {
+            panic!("{opened:?}");
+        };
+        let outcome = state.apply(slot + 1, 0, 700, &numbered(producer.0, 1, 0, body));
+        match refused {
+            Some(why) => assert_eq!(refusal(outcome), why),
+            None => assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}"),
+        }
+    }
+    let cursor = state.cursor(LogId(1), "c").expect("it was set");
+    assert_eq!((cursor.at, cursor.set), (Offset(2), Timestamp(700)));
+}
+
+#[test]
+fn a_log_made_again_starts_afresh_and_its_old_producers_are_told() {
+    let mut state = begun();
+    state.apply(1, 0, 0, &numbered(1, 1, 1, append(1, 5)));
+    state.apply(
+        2,
+        0,
+        0,
+        &numbered(1, 1, 2, set_cursor(1, "c", 3, Expected::Any)),
+    );
+    state.apply(3, 0, 0, &numbered(1, 1, 3, delete(1)));
+    state.apply(4, 0, 0, &open(2, None));
+    state.apply(5, 0, 0, &numbered(2, 1, 0, create("a", false)));
+    let again = state.by_name("a").expect("made again");
+    let described = state.describe(again).expect("it is there");
+    assert_eq!(
+        (again, described.tail, described.cursors),
+        (LogId(2), Offset(0), 0)
+    );
+    let old = state.apply(6, 0, 0, &numbered(1, 1, 4, append(1, 1)));
+    assert_eq!(refusal(old), Refusal::LogDeleted);
+    assert!(state.was_deleted(LogId(1)) && !state.was_deleted(LogId(3)));
+    let back = State::decode(&state.encode()).expect("just encoded");
+    assert_eq!(back.encode(), state.encode());
+}
+
+#[test]
+fn retention_is_nobodys_command_and_counts_only_where_it_trims() {
+    let mut state = begun();
+    state.apply(1, 0, 0, &numbered(1, 1, 1, append(1, 5)));
+    let retain = |to| Command {
+        origin: None,
+        body: Body::Retain {
+            log: LogId(1),
+            to: Offset(to),
+        },
+    };
+    for (slot, to, trim_point, version) in [(2, 3, 3, 3), (3, 2, 3, 3), (4, 99, 5, 4)] {
+        match state.apply(slot, 0, 0, &retain(to)) {
+            Outcome::Applied {
+                receipt:
+                    Receipt::Trimmed {
+                        trim_point: kept,
+                        version: now,
+                        ..
+                    },
+                ..
+            } => assert_eq!((kept, now), (Offset(trim_point), version)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_log_takes_batches_up_to_its_own_limit() {
+    let mut state = begun();
+    let change = ConfigChange {
+        batch_bytes_max: Some(30),
+        ..ConfigChange::default()
+    };
+    state.apply(1, 0, 0, &numbered(1, 1, 1, alter(1, change)));
+    let fits = state.apply(2, 0, 0, &numbered(1, 1, 2, append(1, 3)));
+    assert!(matches!(fits, Outcome::Applied { .. }));
+    let large = state.apply(3, 0, 0, &numbered(1, 1, 3, append(1, 4)));
+    assert_eq!(refusal(large), Refusal::TooLarge { limit: 30 });
 }
 
 #[test]
@@ -210,9 +383,13 @@ fn trim_keeps_its_offset_and_refuses_beyond_the_tail() {
     state.apply(1, 0, 0, &numbered(1, 1, 1, append(1, 5)));
     for (sequence, to, trim_point) in [(2, 5, 5), (3, 3, 5)] {
         match state.apply(sequence, 0, 0, &numbered(1, 1, sequence, trim(1, to))) {
-            Outcome::Trimmed {
-                trim_point: kept,
-                tail: Offset(5),
+            Outcome::Applied {
+                receipt:
+                    Receipt::Trimmed {
+                        trim_point: kept,
+                        tail: Offset(5),
+                        ..
+                    },
                 ..
             } => assert_eq!(kept, Offset(trim_point)),
             other => panic!("{other:?}"),

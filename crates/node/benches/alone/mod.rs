@@ -48,7 +48,7 @@ impl Alone {
         );
         let config = Config {
             paxos,
-            create_on_append: true,
+            create_on_append: vec![String::new()],
             addresses: vec![],
             value_bytes_target: VALUE_BYTES_TARGET,
         };
@@ -94,6 +94,8 @@ impl Alone {
         let command = CommandBody::Append {
             origin: self.origin(),
             log: LOG,
+            if_tail: None,
+            fence: None,
         };
         self.command(command, batch)
     }

@@ -95,7 +95,7 @@ fn config() -> Config {
     );
     Config {
         paxos,
-        create_on_append: false,
+        create_on_append: Vec::new(),
         addresses: vec![],
         value_bytes_target: crate::VALUE_BYTES_TARGET,
     }

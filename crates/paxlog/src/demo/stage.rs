@@ -249,7 +249,9 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<PathBuf, Failu
 
 #[cfg(test)]
 mod tests {
-    use paxlog_server::config::{Advertise, Logs, MemberConfig, Overrides, Timing, Tls, WalConfig};
+    use paxlog_server::config::{
+        Advertise, CreateOnAppend, Logs, MemberConfig, Overrides, Timing, Tls, WalConfig,
+    };
 
     use super::*;
 
@@ -282,7 +284,7 @@ mod tests {
             },
             timing: Timing::default(),
             logs: Logs {
-                create_on_append: true,
+                create_on_append: CreateOnAppend::Prefixes(vec!["a/".into(), "b".into()]),
             },
         };
         let path = write_config(dir.path(), &config).unwrap();

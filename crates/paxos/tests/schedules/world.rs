@@ -73,6 +73,8 @@ pub(crate) struct Replica {
     pub(crate) promise_sent: Ballot,
     pub(crate) proposed: BTreeMap<(Slot, Ballot), u64>,
     pub(crate) reads: BTreeMap<ReadToken, Slot>,
+    /// Counted anew in each life, as an owner does.
+    tokens: u64,
     /// It has no vote any more.
     pub(crate) out: bool,
     pub(crate) promise_lost: bool,
@@ -98,7 +100,6 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     pub(crate) victims: Vec<bool>,
     pub(crate) values: u64,
-    pub(crate) tokens: u64,
     pub(crate) healed: bool,
     pub(crate) clients: bool,
     /// Whose disk does not answer.
@@ -131,7 +132,6 @@ impl World {
             coverage: Coverage::default(),
             victims,
             values: 0,
-            tokens: 0,
             healed: false,
             clients: true,
             held_disk: None,
@@ -158,6 +158,7 @@ impl World {
                 promise_sent: Ballot::NONE,
                 proposed: BTreeMap::new(),
                 reads: BTreeMap::new(),
+                tokens: 0,
                 out: false,
                 promise_lost: false,
             });
@@ -300,6 +301,7 @@ impl World {
         r.stalled = false;
         r.timer_at = 0;
         r.reads.clear();
+        r.tokens = 0;
         r.proposed.clear();
         let mut recovered = r.disk.recover();
         recovered.promise_may_be_lost = r.promise_lost;
@@ -415,6 +417,10 @@ impl World {
                 continue;
             };
             if !matches!(paxos.role(), Role::Leader { .. }) {
+                // A follower asks the leader.
+                if self.rng.chance(15) {
+                    self.read(at);
+                }
                 continue;
             }
             for _ in 0..=self.rng.below(3) {
@@ -452,8 +458,8 @@ impl World {
     }
 
     pub(crate) fn read(&mut self, at: usize) -> Option<ReadToken> {
-        self.tokens += 1;
-        let token = ReadToken(self.tokens);
+        self.replicas[at].tokens += 1;
+        let token = ReadToken(self.replicas[at].tokens);
         let floor = self.checks.told;
         self.replicas[at].reads.insert(token, floor);
         let mut ok = false;

@@ -21,7 +21,12 @@ fn append(request: u64) -> CommandRequest {
     CommandRequest {
         request,
         deadline_ms: 1_000,
-        command: CommandBody::Append { origin, log: 1 },
+        command: CommandBody::Append {
+            origin,
+            log: 1,
+            if_tail: None,
+            fence: None,
+        },
     }
 }
 
@@ -33,7 +38,7 @@ fn receipt(request: u64) -> CommandReply {
         timestamp: 0,
         tail: request + 1,
         version: request,
-        durability: Durability::Majority,
+        durability: Durability::MAJORITY,
         duplicate: false,
     };
     CommandReply {

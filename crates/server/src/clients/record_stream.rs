@@ -288,6 +288,10 @@ async fn write<S: Sort>(
                     }
                     continue;
                 }
+                ReaderEffect::FindTime(search) => {
+                    desk.aux.read(ReadJob::Time(id, search));
+                    continue;
+                }
                 ReaderEffect::Started(started) => {
                     tail = started.tail;
                     reading.log = started.log;

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::values::{parse_address, replica_id};
-use super::{ConfigError, MemberConfig, required};
+use super::{ConfigError, CreateOnAppend, MemberConfig, required};
 
 /// Where the text came from, to say `file:line`.
 #[derive(Clone, Copy)]
@@ -166,13 +166,23 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>, ConfigError> {
+    pub(super) fn create_on_append(&self, key: &str) -> Result<CreateOnAppend, ConfigError> {
         let Some(value) = self.get(key) else {
-            return Ok(None);
+            return Ok(CreateOnAppend::Never);
         };
-        match value.get_ref().as_bool() {
-            Some(value) => Ok(Some(value)),
-            None => self.wrong(key, value, "true or false"),
+        let wanted = "true, false, or a list of beginnings of names";
+        match (value.get_ref().as_bool(), value.get_ref().as_array()) {
+            (Some(true), _) => Ok(CreateOnAppend::Always),
+            (Some(false), _) => Ok(CreateOnAppend::Never),
+            (None, Some(list)) => list
+                .iter()
+                .map(|item| match item.get_ref().as_str() {
+                    Some(text) => Ok(text.to_owned()),
+                    None => self.wrong(key, item, wanted),
+                })
+                .collect::<Result<_, _>>()
+                .map(CreateOnAppend::Prefixes),
+            (None, None) => self.wrong(key, value, wanted),
         }
     }
 

@@ -36,7 +36,7 @@ fn the_sample_is_a_whole_config() {
     assert_eq!(config.wal, WalConfig::default());
     assert_eq!(config.timing, Timing::default());
     assert_eq!(config.listen, Listen::default());
-    assert!(!config.logs.create_on_append);
+    assert_eq!(config.logs.create_on_append, CreateOnAppend::Never);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn overrides_take_precedence_and_suffice_alone() {
         tls_key: Some("c.key".into()),
         wal_segment_bytes: Some("16MiB".into()),
         timing_stall: Some("2.5s".into()),
-        logs_create_on_append: Some(true),
+        logs_create_on_append: Some("tmp/,events/".into()),
         ..Overrides::default()
     };
     let config = Config::load(None, &over).unwrap();
@@ -163,7 +163,8 @@ fn overrides_take_precedence_and_suffice_alone() {
         config.advertise.clients.is_empty(),
         "the bound port is not known yet"
     );
-    assert!(config.logs.create_on_append);
+    let prefixes = CreateOnAppend::Prefixes(vec!["tmp/".into(), "events/".into()]);
+    assert_eq!(config.logs.create_on_append, prefixes);
 
     let config = Config::parse(
         SAMPLE,

@@ -143,7 +143,12 @@ impl Client {
             .expect("small");
         let parts = builder.finish().expect("one record").into_parts();
         let origin = self.origin();
-        let append = self.request(CommandBody::Append { origin, log });
+        let append = self.request(CommandBody::Append {
+            origin,
+            log,
+            if_tail: None,
+            fence: None,
+        });
         self.sender
             .push_with(&append, flags, &parts)
             .expect("small");

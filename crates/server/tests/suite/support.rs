@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use paxlog_quic::{CertificateAuthority, Credentials};
 use paxlog_server::config::{
-    Advertise, Config, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
+    Advertise, Config, CreateOnAppend, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
 };
 use paxlog_server::{ExitReason, Replica};
 
@@ -80,7 +80,7 @@ impl Group {
                         stall: Duration::from_secs(1),
                     },
                     logs: Logs {
-                        create_on_append: true,
+                        create_on_append: CreateOnAppend::Always,
                     },
                 }
             })

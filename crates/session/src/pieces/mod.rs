@@ -129,7 +129,7 @@ fn unreadable(start: u64, end: u64, why: &BatchError) -> Error {
     );
     Error {
         outcome: OutcomeFact::NotAWrite,
-        skip_to: Some(end),
+        found: Some(end),
         ..Error::new(Code::Invalid, message)
     }
 }

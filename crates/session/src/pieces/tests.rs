@@ -60,6 +60,7 @@ const STARTED: Started = Started {
     tail: 6,
     trim_point: 0,
     version: 9,
+    stale_ms: None,
 };
 
 fn tracker() -> LeaderTracker {
@@ -103,7 +104,7 @@ fn check(error: &Error) {
     assert_eq!(error.code, Code::Invalid, "{error}");
     assert_eq!(error.retry, Retry::Never);
     assert_eq!(error.outcome, OutcomeFact::NotAWrite);
-    assert_eq!(error.skip_to, Some(4));
+    assert_eq!(error.skip_to(), Some(4));
     for part in [
         "the batch at offsets 2..4",
         "its producer wrote it",
@@ -196,7 +197,7 @@ fn what_waits_is_compressed() {
     assert!(piece.bytes() < 20_000);
     // Decompressed, it is no records: one of no length and a lot behind it.
     let error = piece.open().expect_err("a server could not know");
-    assert_eq!(error.skip_to, Some(6));
+    assert_eq!(error.skip_to(), Some(6));
     #[cfg(feature = "lz4")]
     assert!(error.message.contains("behind the last record"), "{error}");
 }

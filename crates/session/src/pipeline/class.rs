@@ -2,6 +2,8 @@
 
 use paxlog_wire::Code;
 
+use crate::Error;
+
 /// What to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -23,8 +25,8 @@ pub(crate) enum Class {
 }
 
 /// Exhaustive, so that a new code can't forget it.
-pub(crate) fn class(code: Code) -> Class {
-    match code {
+pub(crate) fn class(error: &Error) -> Class {
+    match error.code {
         Code::NotLeader | Code::Corrupt => Class::Elsewhere,
         Code::Electing | Code::Unavailable => Class::Later { here: false },
         Code::Throttled | Code::Overloaded | Code::DiskFull | Code::DeadlineExceeded => {
@@ -32,7 +34,9 @@ pub(crate) fn class(code: Code) -> Class {
         }
         Code::OutcomeUnknown => Class::Unknown,
         Code::SequenceGap => Class::Gap,
-        Code::Fenced => Class::Fenced,
+        // Without an epoch it is the log's fence, which says nothing of the producer.
+        Code::Fenced if error.found.is_some() => Class::Fenced,
+        Code::Fenced => Class::Final { settles: true },
         Code::DedupExpired => Class::Forgotten,
         Code::TailMismatch
         | Code::Sealed

@@ -5,45 +5,40 @@ use std::sync::Arc;
 use bytes::Bytes;
 use paxlog_wire::client::{CommandBody, CommandOutcome, Origin};
 
+use crate::commands::Command;
 use crate::{Error, Nanos};
 
 /// What to do, but for the number and the log's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    Append { log: Arc<str> },
-    Create { name: String, if_absent: bool },
-    Trim { log: String, to: u64 },
-    Seal { log: String },
+    Append {
+        log: Arc<str>,
+        if_tail: Option<u64>,
+        fence: Option<Arc<str>>,
+    },
+    Command(Command),
 }
 
 impl Work {
     /// The log whose id is needed first.
     pub(crate) fn log(&self) -> Option<&str> {
         match self {
-            Work::Append { log } => Some(log),
-            Work::Trim { log, .. } | Work::Seal { log } => Some(log),
-            Work::Create { .. } => None,
+            Work::Append { log, .. } => Some(log),
+            Work::Command(Command::On { log, .. }) => Some(log),
+            Work::Command(Command::Create { .. }) => None,
         }
     }
 
     /// The command; `log` is the id of [`Work::log`].
     pub(crate) fn command(&self, origin: Origin, log: u64) -> CommandBody {
         match self {
-            Work::Append { .. } => CommandBody::Append { origin, log },
-            Work::Create { name, if_absent } => CommandBody::CreateLog {
-                origin: Some(origin),
-                name: name.clone(),
-                if_absent: *if_absent,
-            },
-            Work::Trim { to, .. } => CommandBody::Trim {
-                origin: Some(origin),
+            Work::Append { if_tail, fence, .. } => CommandBody::Append {
+                origin,
                 log,
-                to: *to,
+                if_tail: *if_tail,
+                fence: fence.as_deref().map(str::to_owned),
             },
-            Work::Seal { .. } => CommandBody::Seal {
-                origin: Some(origin),
-                log,
-            },
+            Work::Command(command) => command.body(Some(origin), log),
         }
     }
 }

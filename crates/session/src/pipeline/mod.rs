@@ -376,7 +376,7 @@ impl<P> Pipeline<P> {
     /// The item at `at` was refused for good, and all before it were reported. Nothing behind it in
     /// its epoch will be applied; what is before it and unsettled was, or nobody will ever know.
     fn end_epoch(&mut self, at: usize, error: Error) {
-        let settles = matches!(class(error.code), Class::Final { settles: true });
+        let settles = matches!(class(&error), Class::Final { settles: true });
         let mut kept = VecDeque::new();
         for (index, mut item) in std::mem::take(&mut self.queue).into_iter().enumerate() {
             if index > at && self.policy == Policy::Single && item.sequence.is_none() {

@@ -84,8 +84,8 @@ impl<P> Pipeline<P> {
     }
 
     fn item_refused(&mut self, now: Nanos, at: usize, request: u64, refusal: WireError) {
-        let expected = refusal.expected_sequence;
         let error = Error::from(refusal);
+        let expected = error.found;
         let item = &mut self.queue[at];
         item.pending -= 1;
         if item.result.is_some() {
@@ -93,7 +93,7 @@ impl<P> Pipeline<P> {
         }
         // An older attempt was refused; a newer one is under way.
         let stale = item.request != request;
-        match class(error.code) {
+        match class(&error) {
             Class::Final { settles } => {
                 item.doubt &= !settles;
                 let unknown = item.open();
@@ -160,7 +160,7 @@ impl<P> Pipeline<P> {
     /// Opening the producer, finding or making the log was refused.
     fn preparation_refused(&mut self, now: Nanos, asked: &Asked, error: WireError) {
         let error = Error::from(error);
-        match (class(error.code), asked) {
+        match (class(&error), asked) {
             (Class::Later { here }, _) if here || self.leads_all_the_same(&error) => {
                 self.link.wait(now, asked_wait(&error));
                 self.note_trouble(error);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use paxlog_session::{Commands, CommandsConfig, Consistency, Queries, QueriesConfig, Token};
+use paxlog_session::{
+    Change, Command, Commands, CommandsConfig, Consistency, Queries, QueriesConfig, Token,
+};
 use paxlog_wire::client::{Answer, CommandOutcome, LogRef, Query};
 use paxlog_wire::{Code, OutcomeFact};
 
@@ -63,6 +65,10 @@ fn a_retried_command_gets_its_own_first_answer() {
     });
 }
 
+fn trim(log: &str, to: u64) -> Command {
+    Command::on(log, Change::Trim { to })
+}
+
 fn step(
     world: &mut World,
     load: &mut Rng,
@@ -95,9 +101,13 @@ fn step(
         };
         let machine = commands(world);
         match &asked {
-            Asked::Create { name } => machine.create(now, token, name, false, deadline),
-            Asked::Trim { name, to } => machine.trim(now, token, name, *to, deadline),
-            Asked::Seal { name } => machine.seal(now, token, name, deadline),
+            Asked::Create { name } => {
+                machine.push(now, token, Command::create(name, false), deadline)
+            }
+            Asked::Trim { name, to } => machine.push(now, token, trim(name, *to), deadline),
+            Asked::Seal { name } => {
+                machine.push(now, token, Command::on(name, Change::Seal), deadline)
+            }
         }
         calls.push(Call {
             asked,
@@ -159,7 +169,7 @@ fn a_linearizable_tail_counts_what_was_acknowledged_before() {
         world.clients.push(Client::Queries(Box::new(machine)));
         let begin = world.now;
         let created = world.now + 20_000 * MS;
-        commands(&mut world).create(begin, Token(0), "a", true, created);
+        commands(&mut world).push(begin, Token(0), Command::create("a", true), created);
         let mut load = Rng::new(world.rng.draw());
         let mut trims = 0;
         let mut acked = 0;
@@ -169,7 +179,7 @@ fn a_linearizable_tail_counts_what_was_acknowledged_before() {
             let now = world.now;
             if load.below(20) == 0 && trims < most {
                 trims += 1;
-                commands(world).trim(now, Token(trims), "a", 0, now + 20_000 * MS);
+                commands(world).push(now, Token(trims), trim("a", 0), now + 20_000 * MS);
             }
             while let Some(done) = commands(world).poll_done() {
                 // Every trim counts in the log's version: it stands for the tail here.
@@ -245,7 +255,7 @@ fn the_first_answer_of_a_lagging_replica_does_not_end_a_query() {
         );
     }
     let created = now + 5_000 * MS;
-    commands(&mut world).create(now, Token(0), "there", false, created);
+    commands(&mut world).push(now, Token(0), Command::create("there", false), created);
     let mut codes = BTreeMap::new();
     world.run(now + 2_000 * MS, |world| {
         while let Some(done) = queries(world).poll_done() {
@@ -264,9 +274,9 @@ fn a_trim_right_behind_the_creation_of_its_log_finds_it() {
     let machine = Commands::new(CommandsConfig::new(9, 9), world.tracker());
     world.clients.push(Client::Commands(Box::new(machine)));
     let (now, deadline) = (world.now, world.now + 5_000 * MS);
-    commands(&mut world).trim(now, Token(0), "fresh", 0, deadline);
-    commands(&mut world).create(now, Token(1), "fresh", false, deadline);
-    commands(&mut world).trim(now, Token(2), "fresh", 0, deadline);
+    commands(&mut world).push(now, Token(0), trim("fresh", 0), deadline);
+    commands(&mut world).push(now, Token(1), Command::create("fresh", false), deadline);
+    commands(&mut world).push(now, Token(2), trim("fresh", 0), deadline);
     let mut ends = vec![];
     world.run(now + 2_000 * MS, |world| {
         while let Some(done) = commands(world).poll_done() {

@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use paxlog_log::{
-    Body, Command, LogId, LogName, Offset, Outcome, ProducerId, ProducerName, Refusal, State,
-};
+use paxlog_log::{Command, LogId, Outcome, State};
 use paxlog_wire::batch::BatchView;
 use paxlog_wire::client::{
     Answer, BatchMeta, CommandBody, CommandOutcome, CommandReply, CommandRequest, Credit,
-    Durability, EndReason, LastOutcome, LastReceipt, LogDescription, LogRef, Query, QueryReply,
-    QueryRequest, ReadEvent, ReadFrom, ReadRequest, Receipt, Started, TailEvent, TailInfo,
-    TailRequest,
+    Durability, EndReason, LogConfig, LogDescription, LogRef, Query, QueryReply, QueryRequest,
+    ReadEvent, ReadFrom, ReadRequest, Started, TailEvent, TailInfo, TailRequest,
 };
 use paxlog_wire::{Code, Flags, Frame, FrameEncoder, Kind, LeaderHint, Message, WireError};
 
@@ -168,17 +165,19 @@ impl Cluster {
     fn apply(&mut self, command: &Command, batch: Vec<Bytes>) -> Result<CommandOutcome, WireError> {
         let outcome = self.apply_foreign(command);
         self.applied += 1;
-        if let Outcome::Appended {
-            log,
-            start,
-            end,
-            timestamp,
+        if let Outcome::Applied {
+            receipt:
+                paxlog_log::Receipt::Appended {
+                    log,
+                    start,
+                    records,
+                    timestamp,
+                    ..
+                },
             duplicate: false,
-            ..
         } = outcome
         {
             let bytes = paxlog_wire::parts::len(&batch) as u32;
-            let records = (end.0 - start.0) as u32;
             let meta = BatchMeta {
                 start: start.0,
                 records,
@@ -191,92 +190,11 @@ impl Cluster {
                 parts: batch,
             });
         }
-        self.on_wire(outcome)
+        self.on_wire(&outcome)
     }
 
-    fn on_wire(&self, outcome: Outcome) -> Result<CommandOutcome, WireError> {
-        Ok(match outcome {
-            Outcome::ProducerOpened {
-                producer,
-                epoch,
-                last,
-                ..
-            } => CommandOutcome::ProducerOpened {
-                producer: producer.0,
-                epoch,
-                last: last.map(|last| LastReceipt {
-                    epoch: last.epoch,
-                    sequence: last.sequence,
-                    what: LastOutcome::Sealed {
-                        log: last.receipt.log().0,
-                        tail: 0,
-                        version: 0,
-                    },
-                }),
-            },
-            Outcome::Created {
-                log,
-                version,
-                existed,
-                ..
-            } => {
-                let described = self.state.describe(log).expect("just created");
-                CommandOutcome::LogOpened {
-                    log: log.0,
-                    version,
-                    existed,
-                    tail: described.tail.0,
-                    sealed: described.sealed,
-                }
-            }
-            Outcome::Appended {
-                log,
-                start,
-                end,
-                timestamp,
-                tail,
-                version,
-                duplicate,
-            } => CommandOutcome::Appended(Receipt {
-                log: log.0,
-                start: start.0,
-                end: end.0,
-                timestamp: timestamp.0,
-                tail: tail.0,
-                version,
-                durability: Durability::Majority,
-                duplicate,
-            }),
-            Outcome::Trimmed {
-                trim_point,
-                tail,
-                version,
-                duplicate,
-                ..
-            } => CommandOutcome::Trimmed {
-                trim_point: trim_point.0,
-                tail: tail.0,
-                version,
-                duplicate,
-            },
-            Outcome::Sealed {
-                tail,
-                version,
-                duplicate,
-                ..
-            } => CommandOutcome::Sealed {
-                tail: tail.0,
-                version,
-                duplicate,
-            },
-            Outcome::Refused { why, version } => {
-                let mut error = WireError::new(code(why), why.to_string()).with_version(version);
-                if let Refusal::SequenceGap { expected } = why {
-                    error.expected_sequence = Some(expected);
-                }
-                return Err(error);
-            }
-        })
+    fn on_wire(&self, outcome: &Outcome) -> Result<CommandOutcome, WireError> {
+        paxlog_node::reply(outcome, Durability::MAJORITY, &self.state)
     }
 
     pub(crate) fn handle(&mut self, conn: Conn, frame: Frame) {
@@ -364,100 +282,33 @@ impl Cluster {
             }
             return self.reply(conn, request.request, Err(error));
         }
-        let origin = |origin: paxlog_wire::client::Origin| paxlog_log::Origin {
-            producer: ProducerId(origin.producer),
-            epoch: origin.epoch,
-            sequence: origin.sequence,
-        };
-        let log_name = |name: &str| LogName::new(name).expect("the tests use proper names");
-        let command = match request.command {
-            CommandBody::OpenProducer { nonce, name } => {
-                let name = name.map(|name| ProducerName::new(&name).expect("a proper name"));
-                Command {
-                    origin: None,
-                    body: Body::OpenProducer { nonce, name },
-                }
+        // A log that is there is found without a command.
+        if let CommandBody::OpenLog {
+            name,
+            create,
+            origin,
+        } = &request.command
+        {
+            let found = self.state.by_name(name);
+            let opened = match found.and_then(|log| self.state.describe(log)) {
+                Some(log) => Some(Ok(CommandOutcome::LogOpened {
+                    log: log.log.0,
+                    version: log.version,
+                    existed: true,
+                    tail: log.tail.0,
+                    sealed: log.sealed,
+                })),
+                None if *create && origin.is_some() => None,
+                None => Some(Err(WireError::new(Code::NotFound, "no such log"))),
+            };
+            if let Some(result) = opened {
+                return self.reply(conn, request.request, result);
             }
-            CommandBody::OpenLog {
-                origin: number,
-                name,
-                create,
-            } => {
-                let found = self
-                    .state
-                    .by_name(&name)
-                    .and_then(|log| self.state.describe(log));
-                match (found, create, number) {
-                    (Some(log), _, _) => {
-                        let opened = CommandOutcome::LogOpened {
-                            log: log.log.0,
-                            version: log.version,
-                            existed: true,
-                            tail: log.tail.0,
-                            sealed: log.sealed,
-                        };
-                        return self.reply(conn, request.request, Ok(opened));
-                    }
-                    (None, true, Some(number)) => Command {
-                        origin: Some(origin(number)),
-                        body: Body::CreateLog {
-                            name: log_name(&name),
-                            if_absent: true,
-                        },
-                    },
-                    _ => {
-                        let error = WireError::new(Code::NotFound, "no such log");
-                        return self.reply(conn, request.request, Err(error));
-                    }
-                }
-            }
-            CommandBody::CreateLog {
-                origin: number,
-                name,
-                if_absent,
-            } => Command {
-                origin: number.map(origin),
-                body: Body::CreateLog {
-                    name: log_name(&name),
-                    if_absent,
-                },
-            },
-            CommandBody::Append {
-                origin: number,
-                log,
-            } => {
-                let info = paxlog_wire::batch::check(&batch).expect("a batch is whole");
-                let body = Body::Append {
-                    log: LogId(log),
-                    records: info.records,
-                    bytes: info.bytes,
-                };
-                Command {
-                    origin: Some(origin(number)),
-                    body,
-                }
-            }
-            CommandBody::Trim {
-                origin: number,
-                log,
-                to,
-            } => Command {
-                origin: number.map(origin),
-                body: Body::Trim {
-                    log: LogId(log),
-                    to: Offset(to),
-                },
-            },
-            CommandBody::Seal {
-                origin: number,
-                log,
-            } => Command {
-                origin: number.map(origin),
-                body: Body::Seal { log: LogId(log) },
-            },
-        };
+        }
+        let command = paxlog_node::command_of(request.command, &batch)
+            .expect("the client sends what makes sense");
         if let Some(known) = self.state.lookup(&command) {
-            let result = self.on_wire(known);
+            let result = self.on_wire(&known);
             return self.reply(conn, request.request, result);
         }
         self.pending.push_back(Proposal {
@@ -522,6 +373,8 @@ impl Cluster {
             trim_point: described.trim_point.0.min(offset),
             sealed: described.sealed && current,
             version: described.version,
+            fence: None,
+            stale_ms: None,
         })
     }
 
@@ -547,13 +400,19 @@ impl Cluster {
                     tail,
                     created: 0,
                     bytes_appended: 0,
+                    bytes_kept: 0,
+                    config: LogConfig::default(),
+                    cursors: 0,
+                    producers: 0,
                 }))
             }
             Query::List { .. } => Ok(Answer::Logs {
                 logs: vec![],
                 more: false,
             }),
-            Query::Status => Err(WireError::new(Code::Internal, "not here")),
+            Query::Status | Query::Cursor { .. } | Query::Cursors { .. } => {
+                Err(WireError::new(Code::Internal, "not here"))
+            }
         }
     }
 
@@ -577,7 +436,7 @@ impl Cluster {
             ReadFrom::First => view.trim_point,
             ReadFrom::Tail => view.offset,
             ReadFrom::TailMinus(n) => view.offset.saturating_sub(n).max(view.trim_point),
-            ReadFrom::Timestamp(_) => view.trim_point,
+            ReadFrom::Timestamp(_) | ReadFrom::Cursor(_) => view.trim_point,
         };
         let (log, version) = (view.log, view.version);
         Ok(Started {
@@ -586,6 +445,7 @@ impl Cluster {
             tail: view.offset,
             trim_point: view.trim_point,
             version,
+            stale_ms: None,
         })
     }
 
@@ -761,21 +621,5 @@ impl Cluster {
             contents.extend(view.records().map(|record| record.payload));
         }
         contents
-    }
-}
-
-fn code(why: Refusal) -> Code {
-    match why {
-        Refusal::Fenced { .. } => Code::Fenced,
-        Refusal::DedupExpired => Code::DedupExpired,
-        Refusal::SequenceGap { .. } => Code::SequenceGap,
-        Refusal::Sealed { .. } => Code::Sealed,
-        Refusal::NotFound => Code::NotFound,
-        Refusal::AlreadyExists { .. } => Code::AlreadyExists,
-        Refusal::LogDeleted => Code::LogDeleted,
-        Refusal::TooLarge { .. } => Code::TooLarge,
-        Refusal::Invalid(_) => Code::Invalid,
-        Refusal::TailMismatch { .. } => Code::TailMismatch,
-        Refusal::OffsetOutOfRange { .. } => Code::OffsetOutOfRange,
     }
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use paxlog_session::{
-    AppenderConfig, Compression, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
+    AppenderConfig, Change, Command, Compression, Consistency as Whom, NotTaken, ReadConfig,
+    TailConfig,
 };
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{LogRef, Query, ReadFrom};
@@ -244,7 +245,8 @@ impl World {
             return;
         };
         under_way.insert(token.0, op);
-        machine.trim(self.now, token, &name, to, self.now + DEADLINE);
+        let command = Command::on(&name, Change::Trim { to });
+        machine.push(self.now, token, command, self.now + DEADLINE);
         self.settle(actor);
     }
 
@@ -279,7 +281,8 @@ impl World {
             return;
         };
         under_way.insert(token.0, op);
-        machine.seal(self.now, token, &name, self.now + DEADLINE);
+        let command = Command::on(&name, Change::Seal);
+        machine.push(self.now, token, command, self.now + DEADLINE);
         self.settle(actor);
     }
 

@@ -66,7 +66,7 @@ impl Alone {
         );
         let config = Config {
             paxos,
-            create_on_append: true,
+            create_on_append: vec![String::new()],
             addresses: vec![],
             value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
         };
@@ -201,7 +201,15 @@ impl Alone {
             .expect("not too large");
         let parts = builder.finish().expect("one record").into_parts();
         let origin = self.origin();
-        let mut event = self.request(deadline_ms, CommandBody::Append { origin, log });
+        let mut event = self.request(
+            deadline_ms,
+            CommandBody::Append {
+                origin,
+                log,
+                if_tail: None,
+                fence: None,
+            },
+        );
         if let Event::Command { batch, .. } = &mut event {
             *batch = parts;
         }

@@ -125,6 +125,8 @@ impl Sim {
                 CommandBody::Append {
                     origin: origin(sequence),
                     log,
+                    if_tail: None,
+                    fence: None,
                 },
                 parts,
             );
@@ -173,7 +175,7 @@ impl Sim {
                     self.client.sent_at = 0;
                 }
             }
-            Ok(CommandOutcome::Sealed { .. }) => unreachable!("nobody seals"),
+            Ok(other) => unreachable!("nobody asked for {other:?}"),
             // Sent again when the time is over, under the same sequence.
             Err(error) => assert!(
                 matches!(

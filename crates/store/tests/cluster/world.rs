@@ -189,7 +189,7 @@ impl Sim {
         paxos.window_bytes_max = 32 << 10;
         let config = Config {
             paxos,
-            create_on_append: true,
+            create_on_append: vec![String::new()],
             addresses: vec![],
             value_bytes_target: 16 << 10,
         };
@@ -418,6 +418,10 @@ impl Sim {
                     bytes,
                 });
                 running.posted.push(Event::Credit(reader, bytes));
+            }
+            ReaderEffect::FindTime(search) => {
+                let found = paxlog_store::find_time(&running.wal, &search);
+                running.posted.push(Event::TimeFound(reader, found));
             }
             ReaderEffect::End { next, .. } | ReaderEffect::Sealed(next) => {
                 self.ended.insert(key, next.0);

@@ -20,13 +20,13 @@ mod query;
 mod read;
 
 pub use command::{
-    CommandBody, CommandOutcome, CommandReply, CommandRequest, Durability, LastOutcome,
-    LastReceipt, Origin, Receipt,
+    CommandBody, CommandOutcome, CommandReply, CommandRequest, ConfigChange, Durability, Expected,
+    LastOutcome, LastReceipt, LogConfig, Origin, Receipt,
 };
 pub use hello::{ClientHello, ControlEvent, PROTOCOL_MAX, PROTOCOL_MIN, ServerHello, ServerLimits};
 pub use query::{
-    Answer, LogDescription, LogRef, MemberStatus, Query, QueryReply, QueryRequest, RoleStatus,
-    Status, TailInfo,
+    Answer, Cursor, LogDescription, LogRef, MemberStatus, Query, QueryReply, QueryRequest,
+    RoleStatus, Status, TailInfo,
 };
 pub use read::{
     BatchMeta, Credit, EndReason, ReadEvent, ReadFrom, ReadRequest, Started, TailEvent,

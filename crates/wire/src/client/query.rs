@@ -3,6 +3,8 @@
 use crate::codec::{Decode, Encode};
 use crate::error::{LeaderHint, WireError};
 
+use super::command::LogConfig;
+
 /// A log, by whichever the client has.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum LogRef {
@@ -49,6 +51,28 @@ pub enum Query {
     },
     /// How this replica is.
     Status,
+    /// Where a cursor stands.
+    Cursor {
+        /// The log.
+        log: LogRef,
+        /// The cursor's name.
+        name: String,
+        /// Whether everything acknowledged before the question must be seen.
+        linearizable: bool,
+    },
+    /// Cursors of a log in the order of their names.
+    Cursors {
+        /// The log.
+        log: LogRef,
+        /// Only names that begin so.
+        prefix: String,
+        /// Only names beyond this one: the last of the page before.
+        after: Option<String>,
+        /// At most so many; the replica's own bound holds too.
+        limit: u32,
+        /// Whether everything acknowledged before the question must be seen.
+        linearizable: bool,
+    },
 }
 
 /// The answer to a [`QueryRequest`].
@@ -74,10 +98,37 @@ pub enum Answer {
     },
     /// To [`Query::Status`].
     Status(Box<Status>),
+    /// To [`Query::Cursor`]: where it stands, if there is one, and the log's version.
+    Cursor {
+        /// None: there is no cursor of that name.
+        cursor: Option<Cursor>,
+        /// How many commands have been applied to the log.
+        version: u64,
+    },
+    /// To [`Query::Cursors`].
+    Cursors {
+        /// In the order of their names.
+        cursors: Vec<Cursor>,
+        /// Whether there are more beyond the last.
+        more: bool,
+        /// How many commands have been applied to the log.
+        version: u64,
+    },
+}
+
+/// A cursor: a consumer's own place in a log, kept by the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Cursor {
+    /// Its name, within its log.
+    pub name: String,
+    /// The next offset that its consumer wants.
+    pub at: u64,
+    /// When it was set, in nanoseconds since 1970.
+    pub set: u64,
 }
 
 /// Where a log ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TailInfo {
     /// The log's id.
     pub log: u64,
@@ -91,6 +142,11 @@ pub struct TailInfo {
     pub sealed: bool,
     /// How many commands have been applied to it.
     pub version: u64,
+    /// What its appends must carry; none: nothing.
+    pub fence: Option<String>,
+    /// How old this may be, in milliseconds: the answering replica knows of everything that was acknowledged before;
+    /// none: it does not know how far behind it is.
+    pub stale_ms: Option<u32>,
 }
 
 /// A log, described.
@@ -104,6 +160,14 @@ pub struct LogDescription {
     pub created: u64,
     /// The bytes of all batches ever appended to it.
     pub bytes_appended: u64,
+    /// The bytes of the batches that the answering replica keeps of it; a batch that is trimmed in part counts whole.
+    pub bytes_kept: u64,
+    /// Its settings.
+    pub config: LogConfig,
+    /// How many cursors it has.
+    pub cursors: u32,
+    /// How many known producers wrote to it last.
+    pub producers: u32,
 }
 
 /// How a replica is.

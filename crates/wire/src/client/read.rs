@@ -9,7 +9,7 @@ use crate::parts;
 use super::query::LogRef;
 
 /// Where to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum ReadFrom {
     /// At an offset.
     Offset(u64),
@@ -21,6 +21,8 @@ pub enum ReadFrom {
     TailMinus(u64),
     /// At the first record whose timestamp is not less.
     Timestamp(u64),
+    /// Where the cursor of that name stands; refused with `NotFound` if the log has none.
+    Cursor(String),
 }
 
 /// Opens a read stream.
@@ -44,7 +46,7 @@ pub struct ReadRequest {
     pub wait_ms: u32,
     /// Whether to refuse with `Trimmed` where records are gone, instead of going on at the trim point.
     pub strict: bool,
-    /// Whether everything acknowledged before the request must be seen (the leader answers).
+    /// Whether everything acknowledged before the request must be seen: the replica asks the leader first how far that is.
     pub linearizable: bool,
 }
 
@@ -80,6 +82,9 @@ pub struct Started {
     pub trim_point: u64,
     /// How many commands had been applied to the log.
     pub version: u64,
+    /// How old this may be, in milliseconds: the answering replica knows of everything that was acknowledged before;
+    /// none: it does not know how far behind it is.
+    pub stale_ms: Option<u32>,
 }
 
 /// One batch in the body of a `Records` frame.

@@ -12,9 +12,9 @@ use bincode::error::{DecodeError as TakeError, EncodeError as PutError};
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 use paxlog_paxos::{
-    Accept, Accepted, BelowChosen, Confirm, Confirmed, Echo, Envelope, Fetch, FetchAnswer,
-    FetchReply, FetchWhat, Form, FormAnswer, FormAsk, HandOver, Heartbeat, Leading, Message,
-    Prepare, Promise, PromisedSlot, Refuse, UnknownSlots,
+    Accept, Accepted, AskIndex, BelowChosen, Confirm, Confirmed, Echo, Envelope, Fetch,
+    FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, HandOver, Heartbeat, Index,
+    Leading, Message, Prepare, Promise, PromisedSlot, Refuse, UnknownSlots,
 };
 use paxlog_paxos::{
     Ballot, ClusterId, ConfigNumber, GroupId, Incarnation, Member, ReplicaId, Slot, Value,
@@ -74,7 +74,9 @@ pub(super) fn value_of(message: &Message) -> Option<&Value> {
         | Message::Fetch(_)
         | Message::Confirm(_)
         | Message::Confirmed(_)
-        | Message::HandOver(_) => None,
+        | Message::HandOver(_)
+        | Message::AskIndex(_)
+        | Message::Index(_) => None,
     }
 }
 
@@ -156,6 +158,8 @@ structs! {
     Confirm { ballot, round }
     Confirmed { ballot, round }
     HandOver { ballot, chosen }
+    AskIndex { life, token }
+    Index { life, token, index }
 }
 
 plain! { u16 u128 }
@@ -296,7 +300,9 @@ variants! { Message {
     11 => FetchReply(message),
     12 => Confirm(message),
     13 => Confirmed(message),
-    14 => HandOver(message)
+    14 => HandOver(message),
+    15 => AskIndex(message),
+    16 => Index(message)
 } }
 
 variants! { FetchWhat {

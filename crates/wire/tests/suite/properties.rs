@@ -64,6 +64,8 @@ fn append(request: u64) -> CommandRequest {
                 sequence: request,
             },
             log: 3,
+            if_tail: None,
+            fence: None,
         },
     }
 }

@@ -2,10 +2,10 @@
 //! a new variant does not compile without a sample's name.
 
 use paxlog_paxos::{
-    Accept, Accepted, Ballot, BelowChosen, ClusterId, ConfigNumber, Confirm, Confirmed, Echo,
-    Envelope, Fetch, FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, GroupId,
-    HandOver, Heartbeat, Incarnation, Leading, Member, Message, Prepare, Promise, PromisedSlot,
-    Refuse, ReplicaId, Slot, UnknownSlots, Value,
+    Accept, Accepted, AskIndex, Ballot, BelowChosen, ClusterId, ConfigNumber, Confirm, Confirmed,
+    Echo, Envelope, Fetch, FetchAnswer, FetchReply, FetchWhat, Form, FormAnswer, FormAsk, GroupId,
+    HandOver, Heartbeat, Incarnation, Index, Leading, Member, Message, Prepare, Promise,
+    PromisedSlot, Refuse, ReplicaId, Slot, UnknownSlots, Value,
 };
 use paxlog_wire::batch::{Batch, BatchBuilder, Codec, Record};
 use paxlog_wire::client::*;
@@ -42,9 +42,18 @@ fn error() -> WireError {
         leader: Some(leader().into()),
         tail: Some(11),
         trim_point: Some(3),
-        expected_sequence: Some(7),
+        found: Some(7),
         log: Some(12),
         version: Some(13),
+    }
+}
+
+fn config() -> LogConfig {
+    LogConfig {
+        retention_age_ns: 1,
+        retention_bytes: 2,
+        batch_bytes_max: 3,
+        append_bytes_per_s: 4,
     }
 }
 
@@ -156,6 +165,7 @@ pub(crate) fn command_requests() -> Vec<(&'static str, CommandRequest)> {
             origin: None,
             name: "orders".into(),
             if_absent: true,
+            config: config(),
         },
         CommandBody::OpenLog {
             origin: Some(origin),
@@ -171,7 +181,44 @@ pub(crate) fn command_requests() -> Vec<(&'static str, CommandRequest)> {
             origin: Some(origin),
             log: 4,
         },
-        CommandBody::Append { origin, log: 4 },
+        CommandBody::Append {
+            origin,
+            log: 4,
+            if_tail: Some(110),
+            fence: Some("f1".into()),
+        },
+        CommandBody::AlterLog {
+            origin: Some(origin),
+            log: 4,
+            change: ConfigChange {
+                retention_age_ns: Some(1),
+                retention_bytes: None,
+                batch_bytes_max: Some(2),
+                append_bytes_per_s: Some(3),
+            },
+        },
+        CommandBody::DeleteLog {
+            origin: Some(origin),
+            log: 4,
+        },
+        CommandBody::Fence {
+            origin: Some(origin),
+            log: 4,
+            token: Some("f2".into()),
+            expect: Expected::Is("f1".into()),
+        },
+        CommandBody::SetCursor {
+            origin: Some(origin),
+            log: 4,
+            name: "billing".into(),
+            at: 60,
+            expect: Expected::Absent,
+        },
+        CommandBody::DeleteCursor {
+            origin: Some(origin),
+            log: 4,
+            name: "billing".into(),
+        },
     ];
     let samples = commands
         .into_iter()
@@ -188,6 +235,11 @@ pub(crate) fn command_requests() -> Vec<(&'static str, CommandRequest)> {
         CommandBody::Append { .. } => "command.append",
         CommandBody::Trim { .. } => "command.trim",
         CommandBody::Seal { .. } => "command.seal",
+        CommandBody::AlterLog { .. } => "command.alter_log",
+        CommandBody::DeleteLog { .. } => "command.delete_log",
+        CommandBody::Fence { .. } => "command.fence",
+        CommandBody::SetCursor { .. } => "command.set_cursor",
+        CommandBody::DeleteCursor { .. } => "command.delete_cursor",
     })
 }
 
@@ -218,7 +270,7 @@ pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
         timestamp: 1_700_000_000_000_000_000,
         tail: 110,
         version: 42,
-        durability: Durability::Majority,
+        durability: Durability::on([1, 3]),
         duplicate: true,
     };
     let results = vec![
@@ -244,6 +296,28 @@ pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
             tail: 110,
             version: 44,
         }),
+        last(LastOutcome::Altered {
+            log: 4,
+            version: 45,
+        }),
+        last(LastOutcome::Deleted {
+            log: 4,
+            version: 46,
+        }),
+        last(LastOutcome::FenceSet {
+            log: 4,
+            tail: 110,
+            version: 47,
+        }),
+        last(LastOutcome::CursorSet {
+            log: 4,
+            at: 60,
+            version: 48,
+        }),
+        last(LastOutcome::CursorDeleted {
+            log: 4,
+            version: 49,
+        }),
         Ok(CommandOutcome::LogOpened {
             log: 4,
             version: 1,
@@ -261,6 +335,28 @@ pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
         Ok(CommandOutcome::Sealed {
             tail: 110,
             version: 44,
+            duplicate: false,
+        }),
+        Ok(CommandOutcome::LogAltered {
+            version: 45,
+            duplicate: false,
+        }),
+        Ok(CommandOutcome::LogDeleted {
+            version: 46,
+            duplicate: true,
+        }),
+        Ok(CommandOutcome::FenceSet {
+            tail: 110,
+            version: 47,
+            duplicate: false,
+        }),
+        Ok(CommandOutcome::CursorSet {
+            at: 60,
+            version: 48,
+            duplicate: false,
+        }),
+        Ok(CommandOutcome::CursorDeleted {
+            version: 49,
             duplicate: false,
         }),
         Err(error()),
@@ -281,11 +377,21 @@ pub(crate) fn command_replies() -> Vec<(&'static str, CommandReply)> {
             LastOutcome::Appended { .. } => "reply.producer_opened_appended",
             LastOutcome::Trimmed { .. } => "reply.producer_opened_trimmed",
             LastOutcome::Sealed { .. } => "reply.producer_opened_sealed",
+            LastOutcome::Altered { .. } => "reply.producer_opened_altered",
+            LastOutcome::Deleted { .. } => "reply.producer_opened_deleted",
+            LastOutcome::FenceSet { .. } => "reply.producer_opened_fence_set",
+            LastOutcome::CursorSet { .. } => "reply.producer_opened_cursor_set",
+            LastOutcome::CursorDeleted { .. } => "reply.producer_opened_cursor_deleted",
         },
         Ok(CommandOutcome::LogOpened { .. }) => "reply.log_opened",
         Ok(CommandOutcome::Appended(_)) => "reply.appended",
         Ok(CommandOutcome::Trimmed { .. }) => "reply.trimmed",
         Ok(CommandOutcome::Sealed { .. }) => "reply.sealed",
+        Ok(CommandOutcome::LogAltered { .. }) => "reply.log_altered",
+        Ok(CommandOutcome::LogDeleted { .. }) => "reply.log_deleted",
+        Ok(CommandOutcome::FenceSet { .. }) => "reply.fence_set",
+        Ok(CommandOutcome::CursorSet { .. }) => "reply.cursor_set",
+        Ok(CommandOutcome::CursorDeleted { .. }) => "reply.cursor_deleted",
         Err(_) => "reply.error",
     })
 }
@@ -306,6 +412,18 @@ pub(crate) fn query_requests() -> Vec<(&'static str, QueryRequest)> {
             limit: 100,
         },
         Query::Status,
+        Query::Cursor {
+            log: LogRef::Id(4),
+            name: "billing".into(),
+            linearizable: true,
+        },
+        Query::Cursors {
+            log: LogRef::Id(4),
+            prefix: "b".into(),
+            after: Some("a".into()),
+            limit: 10,
+            linearizable: false,
+        },
     ];
     let samples = queries
         .into_iter()
@@ -319,6 +437,8 @@ pub(crate) fn query_requests() -> Vec<(&'static str, QueryRequest)> {
         Query::Describe { .. } => "query.describe",
         Query::List { .. } => "query.list",
         Query::Status => "query.status",
+        Query::Cursor { .. } => "query.cursor",
+        Query::Cursors { .. } => "query.cursors",
     })
 }
 
@@ -330,12 +450,18 @@ pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
         trim_point: 50,
         sealed: true,
         version: 44,
+        fence: Some("f1".into()),
+        stale_ms: Some(12),
     };
     let description = LogDescription {
         name: "orders".into(),
-        tail,
+        tail: tail.clone(),
         created: 1_600,
         bytes_appended: 4_096,
+        bytes_kept: 1_024,
+        config: config(),
+        cursors: 2,
+        producers: 3,
     };
     let member = |replica, linked| MemberStatus {
         replica,
@@ -363,6 +489,11 @@ pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
         logs: 2,
         members: vec![member(1, true), member(2, false)],
     };
+    let cursor = Cursor {
+        name: "billing".into(),
+        at: 60,
+        set: 1_700,
+    };
     let answers = vec![
         Ok(Answer::Tail(tail)),
         Ok(Answer::Description(description.clone())),
@@ -371,6 +502,15 @@ pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
             more: true,
         }),
         Ok(Answer::Status(Box::new(status))),
+        Ok(Answer::Cursor {
+            cursor: Some(cursor.clone()),
+            version: 44,
+        }),
+        Ok(Answer::Cursors {
+            cursors: vec![cursor],
+            more: true,
+            version: 44,
+        }),
         Err(error()),
     ];
     let samples = answers
@@ -382,6 +522,8 @@ pub(crate) fn query_replies() -> Vec<(&'static str, QueryReply)> {
         Ok(Answer::Description(_)) => "answer.description",
         Ok(Answer::Logs { .. }) => "answer.logs",
         Ok(Answer::Status(_)) => "answer.status",
+        Ok(Answer::Cursor { .. }) => "answer.cursor",
+        Ok(Answer::Cursors { .. }) => "answer.cursors",
         Err(_) => "answer.error",
     })
 }
@@ -393,6 +535,7 @@ pub(crate) fn read_requests() -> Vec<(&'static str, ReadRequest)> {
         ReadFrom::Tail,
         ReadFrom::TailMinus(10),
         ReadFrom::Timestamp(1_700_000_000_000_000_000),
+        ReadFrom::Cursor("billing".into()),
     ];
     let samples = from
         .into_iter()
@@ -415,6 +558,7 @@ pub(crate) fn read_requests() -> Vec<(&'static str, ReadRequest)> {
         ReadFrom::Tail => "read.tail",
         ReadFrom::TailMinus(_) => "read.tail_minus",
         ReadFrom::Timestamp(_) => "read.timestamp",
+        ReadFrom::Cursor(_) => "read.cursor",
     })
 }
 
@@ -425,6 +569,7 @@ fn started() -> Started {
         tail: 110,
         trim_point: 5,
         version: 44,
+        stale_ms: Some(12),
     }
 }
 
@@ -704,6 +849,12 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
             ballot,
             chosen: Slot(8),
         }),
+        Message::AskIndex(AskIndex { life: 5, token: 6 }),
+        Message::Index(Index {
+            life: 5,
+            token: 6,
+            index: Some(Slot(7)),
+        }),
     ];
     let samples = samples
         .into_iter()
@@ -744,5 +895,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         Message::Confirm(_) => "envelope.confirm",
         Message::Confirmed(_) => "envelope.confirmed",
         Message::HandOver(_) => "envelope.hand_over",
+        Message::AskIndex(_) => "envelope.ask_index",
+        Message::Index(_) => "envelope.index",
     })
 }

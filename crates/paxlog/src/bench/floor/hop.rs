@@ -118,6 +118,8 @@ fn request() -> CommandRequest {
                 sequence: 0,
             },
             log: 1,
+            if_tail: None,
+            fence: None,
         },
     }
 }
