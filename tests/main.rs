@@ -3,6 +3,7 @@
 //! | module | shows |
 //! |---|---|
 //! | `roundtrip` | what went in comes out, byte for byte |
+//! | `compression` | compressed batches are shorter on the log and the same to readers; bad ones end reads clearly |
 //! | `tail` | `tail -f` hears of records at once, and goes on over a kill -9 of the leader |
 //! | `kills` | kill -9 of random replicas under load: nothing acknowledged is lost, moved or repeated |
 //! | `majority` | two or all three replicas killed; how appends end, and that progress resumes by itself |
@@ -23,6 +24,7 @@
 
 mod bad_input;
 mod cli;
+mod compression;
 mod durable;
 mod failover;
 mod kills;

@@ -108,6 +108,7 @@ impl Scribe {
                 trim_point: tail.trim_point,
                 sealed: tail.sealed,
                 version: Some(tail.version),
+                fence: Some(tail.fence.clone().unwrap_or_default()),
             })),
             Err(error) => failed(error),
         };

@@ -122,6 +122,7 @@ impl Appender {
             window_bytes: options.window_bytes.saturating_mul(2) + 2 * limits::BATCH_BYTES_MAX,
             window: WINDOW_BATCHES,
             fence: options.fence,
+            compression: options.compression,
             ..AppenderConfig::new(log, random::nonce(), random::seed())
         };
         let batch_bytes_max = config.batch_bytes_max;

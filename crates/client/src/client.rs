@@ -79,7 +79,8 @@ impl Client {
     /// Opens a producer and a log for appending.
     ///
     /// # Errors
-    /// `NotFound` if the log does not exist and may not be made; whatever kept the cluster from answering.
+    /// `NotFound` if the log does not exist and may not be made; `Invalid` for a compression that there is not; whatever
+    /// kept the cluster from answering.
     pub async fn appender(&self, log: &str, options: AppenderOptions) -> Result<Appender, Error> {
         Appender::open(self.pool.clone(), log, options).await
     }

@@ -17,7 +17,7 @@ mod types;
 
 pub use appender::{Appender, Completion, Pending};
 pub use client::{Client, DEADLINE};
-pub use paxlog_session::{Error, Opened};
+pub use paxlog_session::{Compression, Error, Opened};
 pub use paxlog_wire::batch::Record;
 pub use paxlog_wire::client::{
     ConfigChange, Cursor, Durability, Expected, LastOutcome, LastReceipt, LogConfig,

@@ -57,8 +57,9 @@ impl Reader {
     /// The next records; none at the end.
     ///
     /// # Errors
-    /// `NotFound`; `OffsetOutOfRange`; `Trimmed` in strict reads; `Corrupt`; whatever kept the cluster from
-    /// answering. What was given before stands.
+    /// `NotFound`; `OffsetOutOfRange`; `Trimmed` in strict reads; `Corrupt`; `Invalid` with
+    /// [`skip_to`](crate::Error::skip_to) at a batch that cannot be read as its producer wrote it; whatever kept the
+    /// cluster from answering. What was given before stands.
     pub async fn next_batch(&mut self) -> Result<Option<Batch>, Error> {
         poll_fn(|context| self.poll_batch(context)).await
     }

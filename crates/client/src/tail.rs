@@ -47,7 +47,8 @@ impl Tail {
     /// Waits for the next event. Cancel-safe. What the last event held of the credit is given back.
     ///
     /// # Errors
-    /// `NotFound`, `LogDeleted`, `Corrupt`; or, when no replica answered for the client's deadline, why.
+    /// `NotFound`, `LogDeleted`, `Corrupt`; `Invalid` with [`skip_to`](crate::Error::skip_to) at a batch that cannot be
+    /// read as its producer wrote it; or, when no replica answered for the client's deadline, why.
     pub async fn next(&mut self) -> Result<TailEvent, Error> {
         let held = std::mem::take(&mut self.held);
         if held > 0 {

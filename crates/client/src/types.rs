@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paxlog_session::Piece;
+use paxlog_session::{Compression, Piece};
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{Cursor, LogConfig, LogDescription};
 
@@ -27,16 +27,20 @@ pub struct AppenderOptions {
     /// How long a batch that is not full waits for more records. Zero: not at all; batches then
     /// grow with the load alone.
     pub linger: Duration,
-    /// The largest batch, in bytes; at most 4 MiB, and at least one record of the largest size.
+    /// The largest batch, in bytes before it is compressed; at most 4 MiB, and at least one record of the largest size.
     pub max_batch_bytes: usize,
     /// The most records of one batch. 1: every record has its own frame and sequence.
     pub max_batch_records: u32,
-    /// Bytes that may wait for their receipts; beyond, [`Appender::append`](crate::Appender::append) waits.
+    /// Bytes that may wait for their receipts, as they were given; beyond,
+    /// [`Appender::append`](crate::Appender::append) waits.
     pub window_bytes: usize,
     /// How long an append may take until it ends with what is known of its outcome.
     pub deadline: Duration,
     /// The log's fence, if it has one: every append carries it, and is refused with `Fenced` once the fence is another.
     pub fence: Option<String>,
+    /// How batches are compressed. One that would not become shorter is sent as it is; readers notice nothing of
+    /// either. It is done by the appender's task: high levels of Zstandard hold its runtime's thread up.
+    pub compression: Compression,
 }
 
 /// On which conditions a single append is made.
@@ -68,6 +72,7 @@ impl Default for AppenderOptions {
             window_bytes: 16 << 20,
             deadline: crate::DEADLINE,
             fence: None,
+            compression: Compression::None,
         }
     }
 }
@@ -77,7 +82,8 @@ impl Default for AppenderOptions {
 pub struct ReadOptions {
     /// End after so many records; 0: no bound.
     pub max_records: u64,
-    /// End once so many bytes of batches came; 0: no bound.
+    /// End once so many bytes of batches came, as they are stored: of a compressed one, its compressed bytes; 0: no
+    /// bound.
     pub max_bytes: u64,
     /// End before the first record of this time or later, in nanoseconds since 1970; 0: no bound.
     pub until: u64,
@@ -92,7 +98,8 @@ pub struct ReadOptions {
 /// How a [`Tail`](crate::Tail) is fed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TailOptions {
-    /// The bytes that may be under way or unread here; a slow reader holds no more than this.
+    /// The bytes of batches, as they are stored, that may be under way or unread here; a slow reader holds no more than
+    /// this, and besides the one batch that it was given last, decompressed: at most 4 MiB.
     pub credit: u64,
 }
 
@@ -113,7 +120,8 @@ pub struct StoredRecord {
     pub record: Record,
 }
 
-/// Records that came together, of one append; their bytes are checked and shared with what was received.
+/// Records that came together, of one append; their bytes are checked, and shared with what was received or, once for
+/// all of them, decompressed from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch(pub(crate) Piece);
 
@@ -143,7 +151,7 @@ impl Batch {
         self.0.timestamp
     }
 
-    /// The bytes of the stored batch.
+    /// The bytes of the stored batch: compressed ones, if it is compressed.
     pub fn bytes(&self) -> u64 {
         self.0.bytes()
     }

@@ -272,7 +272,14 @@ fn batch_refused(error: &batch::BatchError) -> WireError {
         E::RecordTooLarge { .. } | E::HeadersTooLarge { .. } | E::BatchTooLarge { .. } => {
             Code::TooLarge
         }
-        E::Empty | E::Checksum | E::Malformed(_) | E::Compression(_) => Code::Invalid,
+        E::Empty
+        | E::Checksum
+        | E::Malformed(_)
+        | E::Compression(_)
+        | E::Compressed(_)
+        | E::NoCodec(_)
+        | E::Undecodable { .. }
+        | E::SectionLength { .. } => Code::Invalid,
     };
     WireError::new(code, error.to_string())
 }

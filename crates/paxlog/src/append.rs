@@ -10,11 +10,13 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use paxlog_client::{
-    Appender, AppenderOptions, Completion, LastOutcome, LastReceipt, Receipt, Record, Summary,
+    Appender, AppenderOptions, Completion, Compression, LastOutcome, LastReceipt, Receipt, Record,
+    Summary,
 };
 use serde_json::json;
 
 use crate::cli::{DeadlineArg, Global};
+use crate::compression;
 use crate::connect;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, As, Chunk, Chunks};
@@ -34,6 +36,7 @@ use crate::time;
   paxlog append notes in.txt --fence writer-2    while writer-2 is the log's fence
   paxlog append notes in.txt --producer ingest   as the producer of that name
   paxlog append notes --producer ingest </dev/null     only tells what it appended last
+  paxlog append logs access.log --compression zstd
 
 A record is the bytes between line feeds, a carriage return included; an unterminated last line is a
 record too. A line over 1 MiB is refused with its number; the lines before it stand. Empty input appends
@@ -78,6 +81,10 @@ pub(crate) struct AppendArgs {
     /// How long a batch waits for more records before it is sent.
     #[arg(long, default_value = "0s", value_parser = time::parse_duration, value_name = "DURATION")]
     linger: Duration,
+    /// Compress batches: none, lz4, zstd or zstd:LEVEL (1 fast to 22 small, 3 if none is named). What
+    /// would not become shorter is sent as it is; whoever reads notices nothing of it.
+    #[arg(long, default_value = "none", value_parser = compression::parse, value_name = "HOW")]
+    compression: Compression,
     #[command(flatten)]
     deadline: DeadlineArg,
     /// Print a receipt for each batch.
@@ -147,6 +154,7 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
         linger: args.linger,
         deadline,
         fence: args.fence,
+        compression: args.compression,
         ..AppenderOptions::default()
     };
     let appender = tokio::select! {

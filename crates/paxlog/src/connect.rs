@@ -68,6 +68,7 @@ impl From<Error> for Failure {
             ("tail", error.tail),
             ("trim_point", error.trim_point),
             ("version", error.version),
+            ("skip_to", error.skip_to()),
         ] {
             if let Some(value) = value {
                 failure = failure.fact(key, value);

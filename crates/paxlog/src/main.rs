@@ -7,6 +7,7 @@ mod check_tail;
 mod cli;
 mod cluster;
 mod completions;
+mod compression;
 mod connect;
 mod cursor;
 mod demo;

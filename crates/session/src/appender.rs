@@ -7,8 +7,9 @@ use paxlog_wire::batch::{BATCH_HEADER_BYTES, BatchBuilder, Record};
 use paxlog_wire::client::{CommandOutcome, LastReceipt, Receipt};
 use paxlog_wire::{Code, Frame, LeaderHint, OutcomeFact, limits};
 
+use crate::codec::Compressor;
 use crate::pipeline::{Pipeline, Policy, Setup, Work};
-use crate::{Effect, Error, LeaderTracker, Machine, Nanos, StreamId, Token};
+use crate::{Compression, Effect, Error, LeaderTracker, Machine, Nanos, StreamId, Token};
 
 /// How an [`Appender`] packs, names and numbers what it sends.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub struct AppenderConfig {
     /// How long a batch that is not full waits for more records. 0: a batch closes when the window
     /// has room and [`Appender::flush`] says that the input is drained.
     pub linger: Nanos,
-    /// The largest batch in bytes, its framing included; at most 4 MiB.
+    /// The largest batch in bytes, its framing included, before it is compressed; at most 4 MiB.
     pub batch_bytes_max: usize,
     /// The most records of one batch; of appends of one record each.
     pub batch_records_max: u32,
@@ -41,6 +42,9 @@ pub struct AppenderConfig {
     pub silence: Nanos,
     /// The log's fence, if it has one: appends that carry another are refused.
     pub fence: Option<String>,
+    /// How batches are compressed when they close. What this build cannot do closes the appender with `Invalid` before
+    /// anything is sent.
+    pub compression: Compression,
 }
 
 impl AppenderConfig {
@@ -60,6 +64,7 @@ impl AppenderConfig {
             window_bytes: 16 << 20,
             silence: 3_000_000_000,
             fence: None,
+            compression: Compression::None,
         }
     }
 }
@@ -115,6 +120,8 @@ pub struct Appender {
     fence: Option<Arc<str>>,
     pipeline: Pipeline<Vec<Waiter>>,
     batch: OpenBatch,
+    /// Of batches that close.
+    compressor: Option<Compressor>,
     /// To ask what fits an empty batch.
     empty: BatchBuilder,
     /// When opening fails; none once it is decided.
@@ -165,11 +172,19 @@ impl Appender {
             pipeline: Pipeline::new(setup, leader),
             config,
             batch: OpenBatch::default(),
+            compressor: None,
             empty: BatchBuilder::new(),
             unended: 0,
             closed_reported: false,
             events: VecDeque::new(),
         };
+        match Compressor::new(appender.config.compression) {
+            Ok(compressor) => appender.compressor = compressor,
+            Err(error) => {
+                appender.pipeline.close(error);
+                appender.report();
+            }
+        }
         appender.pipeline.drive(now);
         appender
     }
@@ -312,7 +327,12 @@ impl Appender {
     }
 
     fn close_batch(&mut self, now: Nanos) {
-        let Ok(finished) = self.batch.builder.finish() else {
+        let builder = &mut self.batch.builder;
+        let finished = match &mut self.compressor {
+            Some(compressor) => compressor.finish(builder),
+            None => builder.finish(),
+        };
+        let Ok(finished) = finished else {
             return;
         };
         let waiters = std::mem::take(&mut self.batch.waiters);

@@ -26,7 +26,7 @@ pub struct Error {
     pub trim_point: Option<u64>,
     /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; the producer's
     /// epoch, with `Fenced` where it was opened again elsewhere (none: it is the log's fence that differs); where the
-    /// cursor stands, with `CursorMismatch` (none: there is no such cursor).
+    /// cursor stands, with `CursorMismatch` (none: there is no such cursor). And what [`Error::skip_to`] gives.
     pub found: Option<u64>,
     /// How many commands had been applied to the log, where the error is about one.
     pub version: Option<u64>,
@@ -43,6 +43,12 @@ impl Error {
     pub fn with_unknown_outcome(mut self) -> Error {
         self.outcome = OutcomeFact::Unknown;
         self
+    }
+
+    /// Where a read or a tail came upon a batch that cannot be read as its producer wrote it (`Invalid`): one beyond the
+    /// offset of its last record, from where reading can go on.
+    pub fn skip_to(&self) -> Option<u64> {
+        self.found.filter(|_| self.code == Code::Invalid)
     }
 
     /// The exit code of a program that ends with this.

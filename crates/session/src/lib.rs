@@ -21,10 +21,12 @@
 //! | [`Queries`] | check-tail, describe, list, status, retried |
 //! | [`Read`], [`Tail`] | records of a range; records as they come, within credit |
 //! | [`LeaderTracker`] | who leads, as far as anybody said |
+//! | [`Compression`], [`decompress`] | batches made shorter by their producer; the codecs are this crate's features |
 
 mod appender;
 mod attempts;
 mod backoff;
+mod codec;
 mod commands;
 mod effect;
 mod error;
@@ -40,6 +42,7 @@ mod rng;
 mod tail;
 
 pub use appender::{AppendEvent, Appender, AppenderConfig, NotTaken, Opened};
+pub use codec::{Compression, decompress};
 pub use commands::{Change, Command, CommandDone, Commands, CommandsConfig};
 pub use effect::{Effect, Message, Outgoing, StreamId};
 pub use error::{Error, account};

@@ -1,7 +1,6 @@
 //! Where a reader is, over replicas and streams: nothing twice, nothing left out.
 
 use bytes::Bytes;
-use paxlog_wire::batch::BatchView;
 use paxlog_wire::client::{BatchMeta, ReadFrom, Started, split_batches};
 use paxlog_wire::{Code, WireError};
 
@@ -78,7 +77,7 @@ impl Position {
         self.next = Some(next);
     }
 
-    /// Takes the batches of one frame. Gives what is due of them; batches given before leave
+    /// Takes the batches of one frame. Gives what is due of them, not opened yet; batches given before leave
     /// nothing.
     ///
     /// # Errors
@@ -113,30 +112,14 @@ impl Position {
             if batch.end() <= next {
                 continue;
             }
-            match BatchView::parse_parts(&parts) {
-                Ok(view) if view.info().records == batch.records => {}
-                Ok(_) => {
+            let piece = match Piece::new(batch, parts, next) {
+                Ok(piece) => piece,
+                Err(why) => {
                     return (
                         pieces,
-                        damaged(format!(
-                            "the batch at {} has other records than said",
-                            batch.start
-                        )),
+                        damaged(format!("the batch at {}: {why}", batch.start)),
                     );
                 }
-                Err(error) => {
-                    return (
-                        pieces,
-                        damaged(format!("the batch at {}: {error}", batch.start)),
-                    );
-                }
-            }
-            let piece = Piece {
-                start: next,
-                end: batch.end(),
-                timestamp: batch.timestamp,
-                first: batch.start,
-                parts,
             };
             next = piece.end;
             self.next = Some(next);

@@ -20,7 +20,7 @@ pub struct ReadConfig {
     pub from: ReadFrom,
     /// End after so many records; 0 for no bound.
     pub records_max: u64,
-    /// End once so many bytes of batches came; 0 for no bound. At least one batch comes.
+    /// End once so many bytes of batches came, as they are stored; 0 for no bound. At least one batch comes.
     pub bytes_max: u64,
     /// End before the first record with this timestamp or a later one; 0 for no bound.
     pub until_timestamp: u64,
@@ -120,9 +120,25 @@ impl Read {
         read
     }
 
-    /// The next output. `End` or `Failed` is the last one.
+    /// The next output. `End` or `Failed` is the last one. Batches are decompressed here, one at a time: those that
+    /// wait take no more room than their stored bytes.
     pub fn poll_output(&mut self) -> Option<ReadOutput> {
-        self.outputs.pop_front()
+        let piece = match self.outputs.pop_front()? {
+            ReadOutput::Records(piece) => piece,
+            other => return Some(other),
+        };
+        let start = piece.start;
+        Some(match piece.open() {
+            Ok(piece) => ReadOutput::Records(piece),
+            Err(error) => {
+                // What came behind it does not follow on what was given.
+                self.outputs.clear();
+                self.position.back_to(start);
+                self.ended = true;
+                self.link.close(&mut self.effects);
+                ReadOutput::Failed(error)
+            }
+        })
     }
 
     /// The offset of the next record to come, once it is known.

@@ -18,7 +18,7 @@ pub struct TailConfig {
     pub log: String,
     /// Where to begin.
     pub from: ReadFrom,
-    /// Bytes of batches that may be under way or not yet given back with [`Tail::release`].
+    /// Bytes of batches, as they are stored, that may be under way or not yet given back with [`Tail::release`].
     pub credit: u64,
     /// Of all randomness.
     pub seed: u64,
@@ -106,9 +106,25 @@ impl Tail {
         tail
     }
 
-    /// The next output. `Sealed` or `Failed` is the last one.
+    /// The next output. `Sealed` or `Failed` is the last one. Batches are decompressed here, one at a time: those that
+    /// wait take no more room than their stored bytes.
     pub fn poll_output(&mut self) -> Option<TailOutput> {
-        self.outputs.pop_front()
+        let piece = match self.outputs.pop_front()? {
+            TailOutput::Records(piece) => piece,
+            other => return Some(other),
+        };
+        let start = piece.start;
+        Some(match piece.open() {
+            Ok(piece) => TailOutput::Records(piece),
+            Err(error) => {
+                // What came behind it does not follow on what was given.
+                self.outputs.clear();
+                self.position.back_to(start);
+                self.ended = true;
+                self.link.close(&mut self.effects);
+                TailOutput::Failed(error)
+            }
+        })
     }
 
     /// Gives back the credit of records that were dealt with.

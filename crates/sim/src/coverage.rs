@@ -13,6 +13,7 @@ pub struct Coverage {
 
 /// What many seeds together must reach: one that is not is a hole in what they show.
 pub const SITUATIONS: &[&str] = &[
+    "a compressed batch was read",
     "a damaged directory was refused",
     "a group could not be formed",
     "a leader serves",

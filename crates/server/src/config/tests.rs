@@ -126,7 +126,11 @@ fn a_bad_value_names_its_line_key_and_what_would_do() {
         ),
         ("5f0c2b8e", "5f0c", "`cluster` must be 32 hex digits"),
         ("replica = 1", "", "`replica` is not set"),
-        ("= false", "= \"no\"", "must be true, false, or a list of beginnings"),
+        (
+            "= false",
+            "= \"no\"",
+            "must be true, false, or a list of beginnings",
+        ),
         ("[tls]", "[tls", "paxlog.toml:"),
     ] {
         assert!(SAMPLE.contains(from), "{from}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use paxlog_log::{Body, Command, LogId, Origin, Outcome};
-use paxlog_session::{AppendEvent, Appender, AppenderConfig, Error, NotTaken, Token};
+use paxlog_session::{AppendEvent, Appender, AppenderConfig, Compression, Error, NotTaken, Token};
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::Receipt;
 use paxlog_wire::{Code, OutcomeFact};
@@ -178,6 +178,7 @@ fn config(world: &mut World, log: &str) -> AppenderConfig {
     config.linger = [0, 0, 3 * MS][world.rng.below(3) as usize];
     config.silence = world.rng.between(200 * MS, 3_000 * MS);
     config.open_deadline = world.now + 20_000 * MS;
+    config.compression = [Compression::None, Compression::Lz4][world.rng.below(2) as usize];
     config
 }
 

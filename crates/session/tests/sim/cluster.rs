@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use paxlog_log::{Command, LogId, Outcome, State};
+use paxlog_wire::batch::BatchView;
 use paxlog_wire::client::{
     Answer, BatchMeta, CommandBody, CommandOutcome, CommandReply, CommandRequest, Credit,
     Durability, EndReason, LogConfig, LogDescription, LogRef, Query, QueryReply, QueryRequest,
@@ -614,8 +615,9 @@ impl Cluster {
         let mut contents = vec![];
         for batch in self.stored.get(&id.0).into_iter().flatten() {
             assert_eq!(batch.meta.start, contents.len() as u64, "offsets are dense");
-            let view =
-                paxlog_wire::batch::BatchView::parse_parts(&batch.parts).expect("as it was sent");
+            let info = paxlog_wire::batch::check(&batch.parts).expect("as it was sent");
+            let section = [paxlog_session::decompress(info, &batch.parts).expect("as it was made")];
+            let view = BatchView::of_section(info, &section).expect("its records");
             contents.extend(view.records().map(|record| record.payload));
         }
         contents

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use paxlog_log::{Body, Command, Offset, Origin, Outcome};
 use paxlog_session::{
-    AppendEvent, Appender, AppenderConfig, Piece, Read, ReadConfig, ReadOutput, Tail, TailConfig,
-    TailOutput, Token,
+    AppendEvent, Appender, AppenderConfig, Compression, Piece, Read, ReadConfig, ReadOutput, Tail,
+    TailConfig, TailOutput, Token,
 };
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{EndReason, ReadFrom};
@@ -69,6 +69,7 @@ fn filler(world: &mut World) {
     let config = AppenderConfig {
         batch_records_max: 4,
         batch_bytes_max: 600,
+        compression: [Compression::None, Compression::Lz4][world.rng.below(2) as usize],
         ..AppenderConfig::new(
             "a",
             u128::from(world.rng.draw()) << 64 | 5,

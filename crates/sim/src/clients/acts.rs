@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use paxlog_session::{
-    AppenderConfig, Change, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
+    AppenderConfig, Change, Compression, Consistency as Whom, NotTaken, ReadConfig, TailConfig,
 };
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::{LogRef, Query, ReadFrom};
@@ -55,6 +55,11 @@ impl World {
                 // A frame of the smallest segment holds it.
                 config.batch_bytes_max = 8 << 10;
                 config.fence = self.clients.clients[client].fences[log].clone();
+                // By a stream of its own, so that runs without it stay as they are.
+                let mut compression = stream(self.plan.seed, "compression", nonce as u64);
+                if compression.chance(self.plan.compressed_percent) {
+                    config.compression = Compression::Lz4;
+                }
                 let machine = Box::new(Appender::new(self.now, config, tracker));
                 let actor = self.add_actor(
                     client,

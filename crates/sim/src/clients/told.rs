@@ -176,6 +176,9 @@ impl World {
                     said = true;
                     match output {
                         ReadOutput::Records(piece) => {
+                            if piece.compression().is_some() {
+                                self.coverage.hit("a compressed batch was read");
+                            }
                             for (offset, record) in piece.records() {
                                 so_far.records.push(stored(
                                     offset,

@@ -110,6 +110,7 @@ impl Plan {
             retention: false,
             hasty_percent: rng.one_of(&[0, 1, 1, 10]),
             watchers: rng.one_of(&[0, 0, 0, 1]),
+            compressed_percent: 0,
             deadline: rng.one_of(&[10 * SECOND, 10 * SECOND, SECOND]),
             victims: Vec::new(),
             atlas: true,
@@ -141,6 +142,10 @@ impl Plan {
         let mut forming = stream(seed, "forming", 0);
         if plan.atlas && replicas > 1 && forming.chance(12) {
             loses_lists(&mut plan, &mut forming);
+        }
+        let mut compression = stream(seed, "compression", 0);
+        if compression.chance(10) {
+            plan.compressed_percent = compression.one_of(&[30, 100]);
         }
         plan.ending = ending(&plan, &mut rng);
         plan

@@ -82,6 +82,7 @@ impl Plan {
         within("window_bytes_max", self.window_bytes_max, 1, 1 << 30)?;
         within("hasty_percent", self.hasty_percent, 0, 100)?;
         within("watchers", self.watchers, 0, 100)?;
+        within("compressed_percent", self.compressed_percent, 0, 100)?;
         within("payload_max", self.payload_max, 1, 2_000)?;
         within("window", self.window, 1, 10_000)?;
         within("faults_until", self.faults_until, 0, TIME_MAX)?;

@@ -91,6 +91,9 @@ pub struct Plan {
     /// Clients that do nothing but ask the leader, again and again, where a log ends.
     #[serde(default)]
     pub watchers: u64,
+    /// Appenders, of a hundred, that compress their batches.
+    #[serde(default)]
+    pub compressed_percent: u64,
     /// How long most calls may take.
     pub deadline: u64,
     /// Who may be damaged for good: a minority, where the atlas holds.
@@ -181,6 +184,7 @@ impl Plan {
             retention: false,
             hasty_percent: 0,
             watchers: 0,
+            compressed_percent: 0,
             deadline: 10 * SECOND,
             victims: Vec::new(),
             atlas: true,

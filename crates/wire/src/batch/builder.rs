@@ -3,8 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    BATCH_HEADER_BYTES, BatchError, BatchInfo, CHECKED_FROM, MAGIC, NO_KEY, RECORD_HEAD_BYTES,
-    Record, VERSION,
+    BATCH_HEADER_BYTES, BatchError, BatchInfo, CHECKED_FROM, Codec, MAGIC, NO_KEY,
+    RECORD_HEAD_BYTES, Record, VERSION,
 };
 use crate::{limits, parts};
 
@@ -187,12 +187,7 @@ impl BatchBuilder {
             return Err(BatchError::Empty);
         }
         let section = (self.bytes - BATCH_HEADER_BYTES) as u32;
-        let mut head = [0u8; BATCH_HEADER_BYTES];
-        head[0..4].copy_from_slice(&MAGIC);
-        head[8] = VERSION;
-        head[12..16].copy_from_slice(&self.records.to_le_bytes());
-        head[16..20].copy_from_slice(&section.to_le_bytes());
-        head[20..24].copy_from_slice(&section.to_le_bytes());
+        let mut head = header(self.records, None, section, section);
 
         let mut crc = crc32c::crc32c(&head[CHECKED_FROM..]);
         let mut skip = BATCH_HEADER_BYTES;
@@ -227,11 +222,85 @@ impl BatchBuilder {
             records: self.records,
             bytes: self.bytes as u32,
             record_bytes: section,
-            compression: 0,
+            compression: None,
             crc,
         };
         self.records = 0;
         self.bytes = BATCH_HEADER_BYTES;
         Ok(Batch { info, parts })
     }
+
+    /// As [`finish`](Self::finish), with the record section as `compress` makes it: by that codec, from the section's
+    /// pieces in their order. Where it makes nothing, or nothing shorter, the batch is not compressed.
+    ///
+    /// # Errors
+    /// `Empty` without a record.
+    pub fn finish_with<'c>(
+        &mut self,
+        codec: Codec,
+        compress: impl FnOnce(&[&[u8]]) -> Option<&'c [u8]>,
+    ) -> Result<Batch, BatchError> {
+        if self.records == 0 {
+            return Err(BatchError::Empty);
+        }
+        let section = self.bytes - BATCH_HEADER_BYTES;
+        let stored = compress(&self.section()).filter(|stored| stored.len() < section);
+        let Some(stored) = stored else {
+            return self.finish();
+        };
+        let mut head = header(
+            self.records,
+            Some(codec),
+            stored.len() as u32,
+            section as u32,
+        );
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&head[CHECKED_FROM..]), stored);
+        head[4..8].copy_from_slice(&crc.to_le_bytes());
+        let mut whole = BytesMut::with_capacity(BATCH_HEADER_BYTES + stored.len());
+        whole.put_slice(&head);
+        whole.put_slice(stored);
+        let info = BatchInfo {
+            records: self.records,
+            bytes: whole.len() as u32,
+            record_bytes: section as u32,
+            compression: Some(codec),
+            crc,
+        };
+        self.clear();
+        Ok(Batch {
+            info,
+            parts: vec![whole.freeze()],
+        })
+    }
+
+    /// The records' bytes: all pieces but for the room of the header.
+    fn section(&self) -> Vec<&[u8]> {
+        let mut skip = BATCH_HEADER_BYTES;
+        let mut pieces = Vec::with_capacity(self.closed.len() + 1);
+        for piece in &self.closed {
+            pieces.push(match piece {
+                BytesMutOrBytes::Ours(bytes) => &bytes[std::mem::take(&mut skip)..],
+                BytesMutOrBytes::Kept(bytes) => &bytes[..],
+            });
+        }
+        pieces.push(&self.open[skip..]);
+        pieces
+    }
+}
+
+/// A batch's header, but for its checksum.
+fn header(
+    records: u32,
+    compression: Option<Codec>,
+    stored_bytes: u32,
+    record_bytes: u32,
+) -> [u8; BATCH_HEADER_BYTES] {
+    let mut head = [0u8; BATCH_HEADER_BYTES];
+    head[0..4].copy_from_slice(&MAGIC);
+    head[8] = VERSION;
+    head[9] = compression.map_or(0, Codec::number);
+    head[12..16].copy_from_slice(&records.to_le_bytes());
+    head[16..20].copy_from_slice(&stored_bytes.to_le_bytes());
+    head[20..24].copy_from_slice(&record_bytes.to_le_bytes());
+    head
 }

@@ -7,13 +7,13 @@
 //!      0    4  magic         "PXB1"
 //!      4    4  crc           CRC32C of everything from offset 8 to the end (little-endian like all that follows)
 //!      8    1  version       1
-//!      9    1  compression   0 none; others are reserved
+//!      9    1  compression   0 none, 1 LZ4, 2 Zstandard; others are refused
 //!     10    2  flags         0, reserved
 //!     12    4  records       how many, at least 1
 //!     16    4  stored_bytes  length of the record section as it stands here
 //!     20    4  record_bytes  length of the record section without compression
 //!     24    8  reserved      0
-//!     32       the records, one behind the other:
+//!     32       the record section, stored_bytes long: compressed, or the records, one behind the other:
 //!
 //!      0    4  key_len       u32::MAX: no key
 //!      4    4  headers_len   bytes of the header section
@@ -22,6 +22,26 @@
 //!              headers       each: name_len u32, value_len u32, name, value
 //!              payload       payload_len bytes
 //! ```
+//!
+//! # Compression
+//!
+//! A producer may compress the record section, and nothing else of a batch:
+//!
+//! ```text
+//! 0 none       stored_bytes = record_bytes
+//! 1 LZ4        one LZ4 block (lz4_Block_format.md) that ends with the section: no frame, no magic, no length before
+//!              it, no dictionary
+//! 2 Zstandard  one frame (RFC 8878, section 3.1.1, magic number included) that ends with the section: no second and
+//!              no skippable frame, no dictionary; its content size and checksum may be there, and then hold
+//! ```
+//!
+//! A compressed section is shorter than what it holds, `stored_bytes < record_bytes`: what does not become shorter is
+//! sent as it is. Either way `record_bytes` is at most [`limits::BATCH_BYTES_MAX`] less the header, so whoever
+//! decompresses knows beforehand how much room that takes, and never takes more. The checksum covers the stored bytes.
+//!
+//! Servers store and serve a compressed batch as it came: [`check`] holds lengths, limits and checksum, and does not
+//! look into the section. So it is the reader that finds out whether it holds as many records as the header says, as
+//! [`BatchView::of_section`] checks. This crate knows the numbers; the codecs themselves are in the client's `session`.
 //!
 //! ```
 //! use paxlog_wire::batch::{BatchBuilder, BatchView, Record};
@@ -40,6 +60,7 @@
 //! ```
 
 mod builder;
+mod codec;
 mod view;
 
 use bytes::Bytes;
@@ -47,7 +68,8 @@ use bytes::Bytes;
 use crate::limits;
 
 pub use builder::{Batch, BatchBuilder};
-pub use view::{BatchView, RecordView, Records};
+pub use codec::Codec;
+pub use view::{BatchView, RecordView, Records, stored_section};
 
 /// The length of a batch's header, in bytes.
 pub const BATCH_HEADER_BYTES: usize = 32;
@@ -121,8 +143,8 @@ pub struct BatchInfo {
     pub bytes: u32,
     /// The length of the record section without compression.
     pub record_bytes: u32,
-    /// How the record section is compressed; 0: not.
-    pub compression: u8,
+    /// How the record section is compressed, if it is.
+    pub compression: Option<Codec>,
     /// The checksum of everything behind it.
     pub crc: u32,
 }
@@ -166,15 +188,40 @@ pub enum BatchError {
     /// The bytes are no batch.
     #[error("not a batch: {0}")]
     Malformed(&'static str),
-    /// The compression is not one this build knows.
+    /// The compression is not one this build knows the number of. The checksum holds.
     #[error("batch compression {0} is not supported")]
     Compression(u8),
+    /// The batch is compressed: its records are not to be seen before it was decompressed.
+    #[error("the batch is compressed ({0})")]
+    Compressed(Codec),
+    /// This build cannot compress and decompress so.
+    #[error("this build has no {0}: its feature is off")]
+    NoCodec(Codec),
+    /// The stored section is not what its codec makes.
+    #[error("the record section does not decompress as {codec}: {why}")]
+    Undecodable {
+        /// As the header says.
+        codec: Codec,
+        /// What the codec says.
+        why: &'static str,
+    },
+    /// The section holds more or less than the header says.
+    #[error(
+        "the record section decompresses to {bytes} bytes where its header says {record_bytes}"
+    )]
+    SectionLength {
+        /// What it holds, in bytes.
+        bytes: usize,
+        /// What the header says, in bytes.
+        record_bytes: u32,
+    },
 }
 
-/// Checks a batch completely (lengths, checksum, structure and limits), without joining its parts.
+/// Checks all of a batch that a server answers for, without joining its parts: lengths, limits and checksum, and the
+/// structure of the records where these are not compressed. Decompresses nothing.
 ///
 /// # Errors
 /// When a server must refuse it.
 pub fn check(parts: &[Bytes]) -> Result<BatchInfo, BatchError> {
-    BatchView::parse_parts(parts).map(|view| view.info())
+    view::check(parts)
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BATCH_HEADER_BYTES, BatchError, BatchInfo, CHECKED_FROM, MAGIC, NO_KEY, RECORD_HEAD_BYTES,
-    Record, VERSION,
+    BATCH_HEADER_BYTES, BatchError, BatchInfo, CHECKED_FROM, Codec, MAGIC, NO_KEY,
+    RECORD_HEAD_BYTES, Record, VERSION,
 };
 use crate::limits;
 use crate::parts::{self, Cursor};
@@ -12,24 +12,47 @@ use crate::parts::{self, Cursor};
 /// A record as a reader sees it. Fields are slices of the batch, copied only where one spans parts.
 pub type RecordView = Record;
 
-/// A batch whose checksum and structure were checked.
+/// A batch whose checksum and structure were checked, and whose records stand there uncompressed.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchView<'a> {
     parts: &'a [Bytes],
+    /// Where the records begin in `parts`.
+    at: usize,
     info: BatchInfo,
 }
 
 impl<'a> BatchView<'a> {
-    /// Checks that `parts` are exactly one batch.
+    /// Checks that `parts` are exactly one batch, which is not compressed.
     ///
     /// # Errors
-    /// When lengths, checksum, structure or limits do not hold.
+    /// When lengths, checksum, structure or limits do not hold; `Compressed` for a batch that is, and good as far as
+    /// that can be seen.
     pub fn parse_parts(parts: &'a [Bytes]) -> Result<Self, BatchError> {
         let info = read_header(parts)?;
-        if crc_of(parts) != info.crc {
-            return Err(BatchError::Checksum);
+        if let Some(codec) = info.compression {
+            return Err(BatchError::Compressed(codec));
         }
-        let view = Self { parts, info };
+        Self::over(parts, BATCH_HEADER_BYTES, info)
+    }
+
+    /// Checks that `section`, in any parts, is what the record section of a batch with this header holds: what was
+    /// decompressed is checked as closely as what never was compressed.
+    ///
+    /// # Errors
+    /// `SectionLength` if its length is not `info.record_bytes`; when structure or limits do not hold.
+    pub fn of_section(info: BatchInfo, section: &'a [Bytes]) -> Result<Self, BatchError> {
+        let bytes = parts::len(section);
+        if bytes != info.record_bytes as usize {
+            return Err(BatchError::SectionLength {
+                bytes,
+                record_bytes: info.record_bytes,
+            });
+        }
+        Self::over(section, 0, info)
+    }
+
+    fn over(parts: &'a [Bytes], at: usize, info: BatchInfo) -> Result<Self, BatchError> {
+        let view = Self { parts, at, info };
         view.check_records()?;
         Ok(view)
     }
@@ -49,7 +72,7 @@ impl<'a> BatchView<'a> {
 
     fn section(&self) -> Cursor<'a> {
         let mut cursor = Cursor::new(self.parts);
-        let skipped = cursor.skip(BATCH_HEADER_BYTES);
+        let skipped = cursor.skip(self.at);
         debug_assert!(skipped, "the header was read");
         cursor
     }
@@ -176,7 +199,26 @@ fn skip_headers(cursor: &mut Cursor<'_>, mut len: usize) -> bool {
     true
 }
 
-/// Reads the header and holds it against the limits and the real length; the checksum is not looked at.
+/// See [`super::check`].
+pub(super) fn check(parts: &[Bytes]) -> Result<BatchInfo, BatchError> {
+    let info = read_header(parts)?;
+    if info.compression.is_none() {
+        BatchView::over(parts, BATCH_HEADER_BYTES, info)?;
+    }
+    Ok(info)
+}
+
+/// The record section of a batch that was checked, as it is stored there; copied only if it spans parts.
+pub fn stored_section(parts: &[Bytes]) -> Bytes {
+    let mut cursor = Cursor::new(parts);
+    let skipped = cursor.skip(BATCH_HEADER_BYTES);
+    debug_assert!(skipped, "the header was read");
+    cursor
+        .take_joined(cursor.remaining())
+        .expect("as many bytes as remain")
+}
+
+/// Reads the header, checks the checksum, and holds the header against the limits and the real length.
 fn read_header(parts: &[Bytes]) -> Result<BatchInfo, BatchError> {
     let bytes = parts::len(parts);
     if bytes > limits::BATCH_BYTES_MAX {
@@ -193,9 +235,15 @@ fn read_header(parts: &[Bytes]) -> Result<BatchInfo, BatchError> {
             "its version is not one this build knows",
         ));
     }
-    if head[9] != 0 {
-        return Err(BatchError::Compression(head[9]));
+    // Before anything else is believed: behind it, what is wrong is what the producer wrote, and no damage.
+    let crc = u32_at(&head, 4);
+    if crc_of(parts) != crc {
+        return Err(BatchError::Checksum);
     }
+    let compression = match head[9] {
+        0 => None,
+        number => Some(Codec::from_number(number).ok_or(BatchError::Compression(number))?),
+    };
     if head[10..12] != [0; 2] || head[24..32] != [0; 8] {
         return Err(BatchError::Malformed("reserved fields are not zero"));
     }
@@ -203,13 +251,25 @@ fn read_header(parts: &[Bytes]) -> Result<BatchInfo, BatchError> {
         records: u32_at(&head, 12),
         bytes: bytes as u32,
         record_bytes: u32_at(&head, 20),
-        compression: head[9],
-        crc: u32_at(&head, 4),
+        compression,
+        crc,
     };
-    let section = bytes - BATCH_HEADER_BYTES;
-    if u32_at(&head, 16) as usize != section || info.record_bytes as usize != section {
+    let stored = bytes - BATCH_HEADER_BYTES;
+    let section = info.record_bytes as usize;
+    if u32_at(&head, 16) as usize != stored || (compression.is_none() && section != stored) {
         return Err(BatchError::Malformed(
             "its length is not what its header says",
+        ));
+    }
+    if section > limits::BATCH_BYTES_MAX - BATCH_HEADER_BYTES {
+        // What a reader would make of it is no batch either.
+        return Err(BatchError::BatchTooLarge {
+            bytes: BATCH_HEADER_BYTES.saturating_add(section),
+        });
+    }
+    if compression.is_some() && stored >= section {
+        return Err(BatchError::Malformed(
+            "it is compressed and has not become shorter",
         ));
     }
     if info.records == 0 {

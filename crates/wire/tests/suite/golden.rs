@@ -23,7 +23,7 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     digits
         .chunks(2)
@@ -137,4 +137,22 @@ fn batch_keeps_its_bytes() {
     let parts = [Bytes::from(bytes)];
     let view = paxlog_wire::batch::BatchView::parse_parts(&parts).unwrap();
     assert_eq!(view.records().collect::<Vec<_>>(), samples::records());
+}
+
+#[test]
+fn compressed_batches_keep_their_bytes() {
+    use paxlog_wire::batch::{self, BatchError, BatchView, stored_section};
+    for (name, sample) in samples::compressed() {
+        let parts = [Bytes::from(pinned(name, &sample.parts().concat()))];
+        let info = batch::check(&parts).unwrap();
+        assert_eq!(info, sample.info(), "{name}");
+        let codec = info.compression.expect("it is compressed");
+        assert_eq!(parts[0][9], codec.number(), "{name}");
+        assert_eq!(stored_section(&parts), parts[0][32..], "{name}");
+        assert_eq!(
+            BatchView::parse_parts(&parts).unwrap_err(),
+            BatchError::Compressed(codec),
+            "{name}"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use paxlog_paxos::Envelope;
-use paxlog_wire::batch::{BatchBuilder, BatchView, Record};
+use paxlog_wire::batch::{self, BatchBuilder, BatchError, BatchView, Codec, Record};
 use paxlog_wire::client::*;
 use paxlog_wire::replica::{decode_envelope, encode_envelope};
 use paxlog_wire::{
@@ -216,6 +216,51 @@ proptest! {
     }
 
     #[test]
+    fn what_compress_makes_is_stored_if_it_is_shorter(
+        batches in vec((vec(record(), 1..6), bytes(2_000), any::<bool>()), 1..6),
+        cuts in vec(any::<prop::sample::Index>(), 0..9),
+    ) {
+        let mut builder = BatchBuilder::new();
+        for (records, stored, given_up) in &batches {
+            for record in records {
+                builder.push(record).unwrap();
+            }
+            let section_bytes = builder.bytes() - 32;
+            let mut seen = Vec::new();
+            let batch = builder
+                .finish_with(Codec::Zstd, |pieces| {
+                    seen = pieces.concat();
+                    (!given_up).then_some(stored)
+                })
+                .unwrap();
+            prop_assert!(builder.is_empty());
+            for record in records {
+                builder.push(record).unwrap();
+            }
+            let plain = builder.finish().unwrap();
+            prop_assert_eq!(&seen, &plain.parts().concat()[32..]);
+            let pieces = split(&batch.parts().concat(), &cuts);
+            if *given_up || stored.len() >= section_bytes {
+                prop_assert_eq!(batch.info(), plain.info());
+                prop_assert_eq!(pieces.concat(), plain.parts().concat());
+                continue;
+            }
+            let info = batch::check(&pieces).unwrap();
+            prop_assert_eq!(info, batch.info());
+            prop_assert_eq!(info.compression, Some(Codec::Zstd));
+            prop_assert_eq!((info.bytes as usize, info.record_bytes as usize), (32 + stored.len(), section_bytes));
+            prop_assert_eq!(&batch::stored_section(&pieces), stored);
+            // Whatever it is decompressed to, the records are checked.
+            let section = split(&seen, &cuts);
+            let view = BatchView::of_section(info, &section).unwrap();
+            prop_assert_eq!(view.records().collect::<Vec<_>>(), records.clone());
+            let shorter = [Bytes::copy_from_slice(&seen[1..])];
+            let refused = matches!(BatchView::of_section(info, &shorter), Err(BatchError::SectionLength { .. }));
+            prop_assert!(refused);
+        }
+    }
+
+    #[test]
     fn any_bytes_are_a_batch_or_an_error(section in bytes(300), records in 0u32..20, cuts in vec(any::<prop::sample::Index>(), 0..5)) {
         // A right header and checksum before any section: the structure is what is left to check.
         let mut whole = BytesMut::zeroed(32);
@@ -391,6 +436,68 @@ fn every_flipped_bit_in_a_batch_is_detected() {
     }
 }
 
+/// A server checks all of a compressed batch but its section.
+#[test]
+fn the_header_of_a_compressed_batch_is_held_against_the_limits() {
+    let (_, sample) = samples::compressed().remove(0);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut whole = sample.parts().concat();
+        whole[at..at + bytes.len()].copy_from_slice(bytes);
+        let crc = crc32c::crc32c(&whole[8..]);
+        whole[4..8].copy_from_slice(&crc.to_le_bytes());
+        batch::check(&[Bytes::from(whole)])
+    };
+    let info = sample.info();
+    let most = paxlog_wire::limits::BATCH_BYTES_MAX as u32 - 32;
+    assert_eq!(with(20, &most.to_le_bytes()).unwrap().record_bytes, most);
+    for over in [most + 1, u32::MAX] {
+        assert!(matches!(
+            with(20, &over.to_le_bytes()),
+            Err(BatchError::BatchTooLarge { .. })
+        ));
+    }
+    // Not shorter than it was.
+    for record_bytes in [0, 12, info.bytes - 32] {
+        assert!(with(20, &record_bytes.to_le_bytes()).is_err());
+    }
+    assert!(
+        with(20, &(info.bytes - 31).to_le_bytes()).is_err(),
+        "no room for the records"
+    );
+    assert!(with(16, &(info.bytes - 31).to_le_bytes()).is_err());
+    assert_eq!(with(12, &[0; 4]), Err(BatchError::Empty));
+    let fit = info.record_bytes / 12;
+    assert_eq!(with(12, &fit.to_le_bytes()).unwrap().records, fit);
+    assert!(matches!(
+        with(12, &(fit + 1).to_le_bytes()),
+        Err(BatchError::Malformed(_))
+    ));
+    assert_eq!(with(9, &[3]), Err(BatchError::Compression(3)));
+    assert!(
+        with(9, &[0]).is_err(),
+        "its lengths are not those of records"
+    );
+    assert!(with(10, &[1]).is_err() && with(24, &[1]).is_err());
+    assert_eq!(Codec::ALL.len(), 2);
+    assert!(
+        Codec::ALL
+            .iter()
+            .all(|&codec| Codec::from_number(codec.number()) == Some(codec))
+    );
+    assert_eq!(Codec::from_number(0), None);
+}
+
+/// Damage is told from what a producer wrote, also where it hits the number of the codec.
+#[test]
+fn a_damaged_number_of_a_codec_is_damage() {
+    let mut whole = samples::batch().parts().concat();
+    whole[9] = 77;
+    assert_eq!(
+        batch::check(&[Bytes::from(whole)]),
+        Err(BatchError::Checksum)
+    );
+}
+
 #[test]
 fn every_shorter_or_longer_batch_is_refused() {
     let whole = samples::batch().parts().concat();
@@ -405,7 +512,6 @@ fn every_shorter_or_longer_batch_is_refused() {
 
 #[test]
 fn limits_of_records_headers_and_batches_hold() {
-    use paxlog_wire::batch::BatchError;
     use paxlog_wire::limits::*;
     let mut builder = BatchBuilder::new();
     let over = Record::new(vec![0; RECORD_BYTES_MAX]).with_key("k");

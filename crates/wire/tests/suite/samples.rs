@@ -7,7 +7,7 @@ use paxlog_paxos::{
     HandOver, Heartbeat, Incarnation, Index, Leading, Member, Message, Prepare, Promise,
     PromisedSlot, Refuse, ReplicaId, Slot, UnknownSlots, Value,
 };
-use paxlog_wire::batch::{Batch, BatchBuilder, Record};
+use paxlog_wire::batch::{Batch, BatchBuilder, Codec, Record};
 use paxlog_wire::client::*;
 use paxlog_wire::replica::{LinkOpen, Purpose, ReplicaHello, ReplicaHelloReply, StreamClass};
 use paxlog_wire::{Code, LeaderHint, WireError};
@@ -74,6 +74,45 @@ pub(crate) fn batch() -> Batch {
         builder.push(&record).unwrap();
     }
     builder.finish().unwrap()
+}
+
+/// The records of [`compressed`].
+pub(crate) fn repeated() -> Vec<Record> {
+    let record = Record::new("the same payload")
+        .with_key("k")
+        .with_header("h", "v");
+    vec![record; 8]
+}
+
+/// What a producer makes of [`repeated`]; this crate has no codecs, so their work is given in hexadecimal.
+pub(crate) fn compressed() -> Vec<(&'static str, Batch)> {
+    let samples = vec![
+        (
+            Codec::Lz4,
+            "d0010000000a000000100000006b0d00000400f00368767468652073616d65207061796c6f616416000f2700f46061796c6f6164",
+        ),
+        (
+            Codec::Zstd,
+            "28b52ffd6038007501003402010000000a000000100000006b0100000068767468652073616d65207061796c6f616402001c94d2f0d58101",
+        ),
+    ];
+    let batches = samples.into_iter().map(|(codec, section)| {
+        let mut builder = BatchBuilder::new();
+        for record in repeated() {
+            builder.push(&record).unwrap();
+        }
+        let section = crate::golden::unhex(section);
+        let batch = builder.finish_with(codec, |_| Some(&section)).unwrap();
+        (codec, batch)
+    });
+    let named = named(batches.collect(), |(codec, _)| match codec {
+        Codec::Lz4 => "batch.lz4",
+        Codec::Zstd => "batch.zstd",
+    });
+    named
+        .into_iter()
+        .map(|(name, (_, batch))| (name, batch))
+        .collect()
 }
 
 pub(crate) fn client_hellos() -> Vec<(&'static str, ClientHello)> {
