@@ -89,13 +89,13 @@ impl Node {
             true => Durability::MAJORITY,
             false => Durability::on(self.paxos.holders(slot).map(|replica| replica.0)),
         };
-        for (i, placed) in front.commands.into_iter().enumerate() {
+        for (i, placed) in front.commands.iter().enumerate() {
             let outcome = self
                 .state
                 .apply(slot.0, i as u32, front.clock_ns, &placed.command);
             if let Outcome::Applied { receipt, duplicate } = outcome {
                 match duplicate {
-                    false => self.note_applied(&receipt, &placed, lsn),
+                    false => self.note_applied(&receipt, placed, lsn),
                     true if matches!(receipt, Receipt::Appended { .. }) => {
                         self.counters.duplicates += 1
                     }
