@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aioquic.asyncio import QuicConnectionProtocol
+from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -73,7 +73,7 @@ class Profile:
         table = tomllib.loads(path.read_text())
 
         def file(key: str) -> Path:
-            return path.parent / table[key]
+            return path.parent / str(table[key])
 
         servers = tuple(table["servers"])
         return Profile(int(table["cluster"], 16), servers, file("ca"), file("cert"), file("key"))
@@ -440,7 +440,7 @@ class Writer:
         """The id of a log, which is made if it is not there."""
         look = {"OpenLog": {"origin": None, "name": name, "create": False}}
         try:
-            return (await self._cluster.ask(look))["LogOpened"]["log"]
+            return int((await self._cluster.ask(look))["LogOpened"]["log"])
         except PaxlogError as error:
             if error.code.name != "NotFound":
                 raise
@@ -450,7 +450,8 @@ class Writer:
             "batch_bytes_max": 0,
             "append_bytes_per_s": 0,
         }
-        return (await self.run("CreateLog", name=name, if_absent=True, config=config))["log"]
+        made = await self.run("CreateLog", name=name, if_absent=True, config=config)
+        return int(made["log"])
 
     async def append(
         self,
