@@ -221,7 +221,7 @@ class Replica:
         versions: tuple[int, int] = (1, 1),
     ) -> Replica:
         """Connects and says hello; `cluster` and `versions` are for those who want to be refused."""
-        wire = await _dial(profile, address)
+        wire = await dial(profile, address)
         control = wire.open()
         hello = {
             "version_min": versions[0],
@@ -290,7 +290,8 @@ def _good(result: Value) -> Value:
     return result["Ok"]
 
 
-async def _dial(profile: Profile, address: str) -> Wire:
+async def dial(profile: Profile, address: str) -> Wire:
+    """A connection to a replica of the profile's cluster, on which nothing was said yet."""
     host, port = address.rsplit(":", 1)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)

@@ -195,6 +195,42 @@ async def strangers_are_refused_by_both_sides(world: World) -> None:
     assert "no replica of cluster" in str(error), error
 
 
+async def streams_may_be_opened_behind_the_hello_and_ended_when_all_is_said(world: World) -> None:
+    wire = await client.dial(world.profile, world.profile.servers[0])
+    control, query = wire.open(), wire.open()
+    hello = {"version_min": 1, "version_max": 1, "cluster": world.profile.cluster}
+    control.send("ClientHello", hello)
+    query.send("QueryRequest", {"deadline_ms": 10_000, "query": "Status"})
+    control.finish()
+    reply, _ = await query.must("QueryReply")
+    equal(reply["result"]["Ok"]["Status"]["cluster"], world.profile.cluster)
+    equal(await query.next("QueryReply"), None, "one answer, then the end")
+    event, _ = await control.must("ControlEvent")
+    assert "Hello" in event, event
+    event, _ = await control.must("ControlEvent")
+    assert "Leader" in event, event
+    wire.close(0)
+
+
+async def many_appends_are_in_flight_on_one_stream(world: World) -> None:
+    writer, log = await world.new_log("interop/pipelined")
+    stream = (await world.leader()).open()
+    count = 200
+    for number in range(count):
+        origin = writer.origin(writer.sequence + number)
+        command = {"Append": {"origin": origin, "log": log, "if_tail": number, "fence": None}}
+        batch = codec.encode_batch([Record(b"%d" % number)])
+        request = {"request": number, "deadline_ms": 10_000, "command": command}
+        stream.send("CommandRequest", request, batch)
+    # It has nothing more to say, and hears all the same.
+    stream.finish()
+    starts = {}
+    while (found := await stream.next("CommandReply")) is not None:
+        reply = found[0]
+        starts[reply["request"]] = reply["result"]["Ok"]["Appended"]["start"]
+    equal(starts, {number: number for number in range(count)})
+
+
 async def a_follower_names_the_leader(world: World) -> None:
     nonce = secrets.randbits(128)
     opening = {"OpenProducer": {"nonce": nonce, "name": None}}
@@ -585,6 +621,7 @@ async def nothing_is_lost_or_repeated_when_the_leader_is_killed(world: World) ->
 STEPS: list[Callable[[World], Awaitable[None]]] = [
     hello_and_its_refusals,
     strangers_are_refused_by_both_sides,
+    streams_may_be_opened_behind_the_hello_and_ended_when_all_is_said,
     a_follower_names_the_leader,
     append_and_retry,
     a_refused_condition_ends_the_epoch,
@@ -595,6 +632,7 @@ STEPS: list[Callable[[World], Awaitable[None]]] = [
     fence_and_append_under_it,
     cursors,
     a_refused_append_refuses_those_behind_it,
+    many_appends_are_in_flight_on_one_stream,
     gaps_seals_and_ends,
     logs_and_their_settings,
     opening_a_log_with_and_without_a_number,
