@@ -18,6 +18,7 @@
 //! | `terminal` | colours and progress: on a terminal that wants them, nowhere else |
 //! | `manual` | completions and man pages, as shells and formatters take them |
 //! | `observe` | metrics, health and status; the dashboards' queries |
+//! | `interop` | a client in Python, written from `docs/protocol.md` alone, does everything that page says |
 //!
 //! Nothing here asserts how fast something is. Waits end as soon as what they wait for is there, and fail after
 //! [`support::LIVENESS`], which is meant for a machine that has other things to do.
@@ -27,6 +28,7 @@ mod cli;
 mod compression;
 mod durable;
 mod failover;
+mod interop;
 mod kills;
 mod majority;
 mod manual;

@@ -52,3 +52,33 @@ pub(crate) const LOGS_MAX: usize = 100_000;
 pub(crate) const CURSORS_PER_LOG_MAX: usize = 10_000;
 /// Openings of one producer whose answers are kept for a retry.
 pub(crate) const OPENINGS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_for_other_clients_says_the_same() {
+        let page = include_str!("../../../docs/protocol.md");
+        let (_, limits) = page.split_once("\n## Limits\n").expect("the section");
+        for (row, limit) in [
+            ("receipts kept", RECEIPTS_PER_PRODUCER_MAX as u64),
+            ("receipts kept", RECEIPTS_MAX),
+            ("producers known", PRODUCERS_MAX as u64),
+            ("openings of a named producer", OPENINGS_MAX as u64),
+            ("logs |", LOGS_MAX as u64),
+            ("cursors of a log", CURSORS_PER_LOG_MAX as u64),
+        ] {
+            let line = limits
+                .lines()
+                .find(|line| line.starts_with(&format!("| {row}")));
+            let line = line.unwrap_or_else(|| panic!("no row {row}"));
+            // The page writes thousands with commas.
+            let numbers = line.replace(',', "");
+            let found = numbers
+                .split(|c: char| !c.is_ascii_digit())
+                .any(|number| number == limit.to_string());
+            assert!(found, "{limit}: {line}");
+        }
+    }
+}

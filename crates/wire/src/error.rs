@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::codec::{Decode, Encode};
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $number:literal,)*) => {
         /// A stable error code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
-        pub enum Code { $($(#[$doc])* $name = $number,)* }
+        pub enum Code { $($(#[doc = $doc])* $name = $number,)* }
 
         impl Code {
             /// Every code, in the order of their numbers.
@@ -27,6 +27,11 @@ macro_rules! codes {
             /// The code's name, as users see it.
             pub fn name(self) -> &'static str {
                 match self { $(Code::$name => stringify!($name),)* }
+            }
+
+            /// What it says in general: its documentation, which is also that of the protocol.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };

@@ -283,7 +283,7 @@ pub struct Receipt {
     pub end: u64,
     /// When the leader stamped it, in nanoseconds since 1970; never less than an earlier record's.
     pub timestamp: u64,
-    /// The log's tail when this was answered; at least `end`.
+    /// The log's tail right after the batch: equals `end`.
     pub tail: u64,
     /// How many commands had been applied to the log.
     pub version: u64,

@@ -1,8 +1,9 @@
 //! The one place that knows bincode.
 //!
-//! bincode is unmaintained, so it is pinned, fenced in here, and its bytes are pinned by golden files in `tests/golden`: a
-//! successor that writes the same bytes can take its place. The configuration is bincode 1's (little-endian, fixed integers,
-//! u32 variant numbers, u64 lengths). Decoding has a limit in proportion to the input, so that a length that lies cannot make
+//! bincode is unmaintained, so it is pinned, fenced in here, and its bytes are pinned: those of the client plane by
+//! `docs/protocol-vectors.json`, those of the replica plane by golden files in `tests/golden`. A successor that writes the
+//! same bytes can take its place. The configuration is bincode 1's (little-endian, fixed integers, u32 variant numbers, u64
+//! lengths), which `docs/protocol.md` tells to those who have no bincode. Decoding has a limit in proportion to the input, so that a length that lies cannot make
 //! it allocate; bytes left over are an error. Only metas pass through here, never payloads.
 
 mod mirror;

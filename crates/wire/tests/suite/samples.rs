@@ -1,4 +1,4 @@
-//! One message of every sort, for the golden files and the properties. The `match`es that name them have no wildcard, so that
+//! One message of every sort, for the test vectors, the golden files and the properties. The `match`es that name them have no wildcard, so that
 //! a new variant does not compile without a sample's name.
 
 use paxlog_paxos::{
@@ -113,6 +113,17 @@ pub(crate) fn compressed() -> Vec<(&'static str, Batch)> {
         .into_iter()
         .map(|(name, (_, batch))| (name, batch))
         .collect()
+}
+
+pub(crate) fn lone_batch() -> Batch {
+    let mut builder = BatchBuilder::new();
+    builder.push(&Record::new("alone")).unwrap();
+    builder.finish().unwrap()
+}
+
+/// What `Records` in the samples tell of.
+pub(crate) fn batches() -> Vec<Batch> {
+    vec![batch(), lone_batch()]
 }
 
 pub(crate) fn client_hellos() -> Vec<(&'static str, ClientHello)> {
@@ -574,20 +585,16 @@ fn started() -> Started {
 }
 
 fn metas() -> Vec<BatchMeta> {
-    vec![
-        BatchMeta {
-            start: 5,
-            records: 3,
-            bytes: 1_000,
-            timestamp: 1_700,
-        },
-        BatchMeta {
-            start: 8,
-            records: 1,
-            bytes: 90,
-            timestamp: 1_701,
-        },
-    ]
+    let places = [(5, 1_700), (8, 1_701)];
+    let placed = batches().into_iter().zip(places);
+    placed
+        .map(|(batch, (start, timestamp))| BatchMeta {
+            start,
+            records: batch.info().records,
+            bytes: batch.info().bytes,
+            timestamp,
+        })
+        .collect()
 }
 
 pub(crate) fn read_events() -> Vec<(&'static str, ReadEvent)> {
