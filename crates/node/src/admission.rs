@@ -12,7 +12,7 @@ use paxlog_wire::{Code, WireError};
 
 use crate::commands::{Queued, Waiting};
 use crate::effect::{Effect, Effects};
-use crate::event::{Now, StreamId};
+use crate::event::{ClientId, Now, StreamId};
 use crate::node::Node;
 use crate::replies;
 use crate::value::ValueBuilder;
@@ -26,7 +26,7 @@ impl Node {
     pub(crate) fn handle_command(
         &mut self,
         now: Now,
-        stream: StreamId,
+        (client, stream): (ClientId, StreamId),
         resume: bool,
         request: CommandRequest,
         batch: Vec<Bytes>,
@@ -35,6 +35,7 @@ impl Node {
         let append = matches!(request.command, CommandBody::Append { .. });
         let refusal = self.commands.came(stream, resume).cloned();
         let waiting = Waiting {
+            client,
             stream,
             request: request.request,
             append,
@@ -117,36 +118,43 @@ impl Node {
             )
             .with_retry_after_ms(1_000));
         }
-        if self.commands.is_over_its_share(waiting.stream) {
+        if self.commands.is_over_its_share(waiting.client) {
             return Err(WireError::new(
                 Code::Overloaded,
-                "too much waits at the leader, and this stream has more than its share of it: try again in a moment",
+                "too much waits at the leader, and this client has more than its share of it: try again in a moment",
             )
             .with_retry_after_ms(50));
         }
-        self.take_from_rate(now, &command)?;
+        self.take_from_rates(now, waiting.client, &command)?;
         Ok(Admitted::Queue(command))
     }
 
-    fn take_from_rate(&mut self, now: Now, command: &Command) -> Result<(), WireError> {
+    /// An append counts against its client's rate and its log's.
+    fn take_from_rates(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        command: &Command,
+    ) -> Result<(), WireError> {
         let Body::Append { log, bytes, .. } = command.body else {
             return Ok(());
         };
-        let rate = self
+        let of_client = self.config.client_append_bytes_per_s;
+        let of_log = self
             .state
             .config(log)
             .map_or(0, |config| config.append_bytes_per_s);
-        if rate == 0 {
-            return Ok(());
+        if of_client > 0 {
+            let taken = self
+                .client_rates
+                .take(now.mono, client, bytes.into(), of_client);
+            taken.map_err(|wait| throttled("a client may append", of_client, wait))?;
         }
-        let taken = self.rates.take(now.mono, log, bytes.into(), rate);
-        taken.map_err(|retry_after_ms| {
-            WireError::new(
-                Code::Throttled,
-                format!("the log takes {rate} bytes a second, as `paxlog log alter` sets: try again later"),
-            )
-            .with_retry_after_ms(retry_after_ms)
-        })
+        if of_log > 0 {
+            let taken = self.rates.take(now.mono, log, bytes.into(), of_log);
+            taken.map_err(|wait| throttled("the log takes", of_log, wait))?;
+        }
+        Ok(())
     }
 
     /// Refuses a command, and with it the appends behind it on its stream.
@@ -338,4 +346,12 @@ fn outcome_is_duplicate(outcome: &Outcome) -> bool {
             duplicate: true,
         }
     )
+}
+
+fn throttled(who: &str, rate: u64, retry_after_ms: u32) -> WireError {
+    WireError::new(
+        Code::Throttled,
+        format!("{who} {rate} bytes a second, and that is used up: try again later"),
+    )
+    .with_retry_after_ms(retry_after_ms)
 }

@@ -148,7 +148,7 @@ impl Node {
             Receipt::Sealed { log, .. } => self.changed_logs.push(log),
             Receipt::Deleted { log, .. } => {
                 self.index.remove(log);
-                self.rates.forget(log);
+                self.rates.forget(&log);
                 self.changed_logs.push(log);
             }
             Receipt::Created { .. }

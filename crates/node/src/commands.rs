@@ -1,23 +1,25 @@
 //! Commands between their admission and their answer: the queue of those that
 //! wait for a value, and those that are proposed and wait for their slot.
 //!
-//! Streams take turns in the queue, a share of bytes each, so one that sends more
+//! Clients take turns in the queue, a share of bytes each, so one that sends more
 //! than all others does not keep theirs waiting behind its own (deficit round
-//! robin: Shreedhar and Varghese, SIGCOMM 1995). Those of one stream stay in
+//! robin: Shreedhar and Varghese, SIGCOMM 1995). Those of one client stay in
 //! their order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use paxlog_log::Command;
 use paxlog_paxos::{Slot, Value};
 use paxlog_wire::WireError;
 
-use crate::event::StreamId;
+use crate::event::{ClientId, StreamId};
 
 /// Who waits for a command's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
+    /// The connection it came on.
+    pub client: ClientId,
     /// The stream it came on.
     pub stream: StreamId,
     /// Its number on that stream.
@@ -48,7 +50,7 @@ struct Proposed {
     waiting: Vec<Option<Waiting>>,
 }
 
-/// What waits of one stream.
+/// What waits of one client.
 #[derive(Debug, Default)]
 struct Line {
     queue: VecDeque<Queued>,
@@ -61,9 +63,9 @@ struct Line {
 /// All commands under way.
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
-    lines: BTreeMap<StreamId, Line>,
-    /// The streams with something in `lines`, each once; the first one's turn it is.
-    turns: VecDeque<StreamId>,
+    lines: BTreeMap<ClientId, Line>,
+    /// The clients with something in `lines`, each once; the first one's turn it is.
+    turns: VecDeque<ClientId>,
     queue_len: usize,
     queue_bytes: usize,
     /// The leader's own, which nobody waits for.
@@ -82,7 +84,7 @@ pub(crate) struct Commands {
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// The same of commands.
 const QUEUE_COMMANDS_MAX: usize = 100_000;
-/// What a stream may take before it is another one's turn, in bytes; at least one command.
+/// What a client may take before it is another one's turn, in bytes; at least one command.
 const TURN_BYTES: usize = 64 << 10;
 /// What a command counts for besides its batch.
 const COMMAND_BYTES: usize = 64;
@@ -112,25 +114,25 @@ impl Commands {
         self.streams.remove(&stream);
     }
 
-    /// Whether too much waits, and this stream has more than its share of it.
-    pub(crate) fn is_over_its_share(&self, stream: StreamId) -> bool {
+    /// Whether too much waits, and this client has more than its share of it.
+    pub(crate) fn is_over_its_share(&self, client: ClientId) -> bool {
         let full = self.queue_bytes > QUEUE_BYTES_MAX || self.queue_len >= QUEUE_COMMANDS_MAX;
         if !full {
             return false;
         }
         let share = self.turns.len().max(1);
-        self.lines.get(&stream).is_some_and(|line| {
+        self.lines.get(&client).is_some_and(|line| {
             line.bytes > QUEUE_BYTES_MAX / share || line.queue.len() >= QUEUE_COMMANDS_MAX / share
         })
     }
 
     /// Puts an admitted command in the queue.
     pub(crate) fn push(&mut self, queued: Queued) {
-        let (stream, bytes) = (queued.waiting.stream, queued.command.batch_bytes() as usize);
-        let line = self.lines.entry(stream).or_default();
+        let (client, bytes) = (queued.waiting.client, queued.command.batch_bytes() as usize);
+        let line = self.lines.entry(client).or_default();
         if line.queue.is_empty() {
             line.turn = TURN_BYTES;
-            self.turns.push_back(stream);
+            self.turns.push_back(client);
         }
         line.bytes += bytes;
         line.queue.push_back(queued);
@@ -141,8 +143,8 @@ impl Commands {
     /// The next command to go into a value, if it fits `room` bytes or is the
     /// first.
     pub(crate) fn pop_fitting(&mut self, room: Option<usize>) -> Option<Queued> {
-        let stream = *self.turns.front()?;
-        let line = self.lines.get_mut(&stream)?;
+        let client = *self.turns.front()?;
+        let line = self.lines.get_mut(&client)?;
         let bytes = line.queue.front()?.command.batch_bytes() as usize;
         if room.is_some_and(|room| bytes > room) {
             return None;
@@ -154,7 +156,7 @@ impl Commands {
         self.queue_len -= 1;
         let (over, empty) = (line.turn == 0, line.queue.is_empty());
         if empty {
-            self.lines.remove(&stream);
+            self.lines.remove(&client);
             self.turns.pop_front();
         } else if over {
             line.turn = TURN_BYTES;
@@ -261,7 +263,7 @@ impl Commands {
 
     /// Whether the next command to go into a value has waited too long.
     pub(crate) fn next_is_late(&self, now: u64) -> bool {
-        let line = self.turns.front().and_then(|stream| self.lines.get(stream));
+        let line = self.turns.front().and_then(|client| self.lines.get(client));
         let next = line.and_then(|line| line.queue.front());
         next.is_some_and(|queued| queued.waiting.deadline <= now)
     }
@@ -276,14 +278,16 @@ impl Commands {
             if !line.queue.iter().any(late) {
                 continue;
             }
-            // Behind an append that is gone no append goes on.
-            let mut broken = false;
+            // Behind one that is gone no append of its stream goes on.
+            let mut broken = BTreeSet::new();
             line.bytes = 0;
             line.queue.retain(|queued| {
-                let gone = late(queued) || (queued.waiting.append && broken);
+                let waiting = queued.waiting;
+                let behind = waiting.append && broken.contains(&waiting.stream);
+                let gone = late(queued) || behind;
                 if gone {
-                    broken = true;
-                    expired.push(queued.waiting);
+                    broken.insert(waiting.stream);
+                    expired.push(waiting);
                 } else {
                     line.bytes += queued.command.batch_bytes() as usize;
                 }
@@ -292,7 +296,7 @@ impl Commands {
         }
         if !expired.is_empty() {
             self.lines.retain(|_, line| !line.queue.is_empty());
-            self.turns.retain(|stream| self.lines.contains_key(stream));
+            self.turns.retain(|client| self.lines.contains_key(client));
             self.queue_len = self.lines.values().map(|line| line.queue.len()).sum();
             self.queue_bytes = self.lines.values().map(|line| line.bytes).sum();
         }
@@ -327,6 +331,8 @@ mod tests {
     fn append(stream: u64, request: u64, deadline: u64) -> Queued {
         Queued {
             waiting: Waiting {
+                // Streams 10 and 11 are of client 10, and so on.
+                client: ClientId(stream / 2 * 2),
                 stream: StreamId(stream),
                 request,
                 append: true,
@@ -365,25 +371,26 @@ mod tests {
     }
 
     #[test]
-    fn streams_take_turns_and_each_keeps_its_order() {
+    fn clients_take_turns_and_each_keeps_its_order() {
         let mut commands = Commands::default();
-        // One stream has a thousand waiting before two others come with a few.
-        for request in 0..1_000 {
-            commands.push(append(1, request, u64::MAX));
+        // One client has a thousand waiting, on two streams, before two others come with a few.
+        for request in 0..500 {
+            commands.push(append(10, request, u64::MAX));
+            commands.push(append(11, request, u64::MAX));
         }
         for request in 0..3 {
             commands.push(append(2, request, u64::MAX));
-            commands.push(append(3, request, u64::MAX));
+            commands.push(append(4, request, u64::MAX));
         }
         let order: Vec<(u64, u64)> = std::iter::from_fn(|| commands.pop_fitting(None))
             .map(|queued| (queued.waiting.stream.0, queued.waiting.request))
             .collect();
         assert_eq!(order.len(), 1_006);
-        for stream in 1..=3 {
+        for stream in [2, 4, 10, 11] {
             let of_one = order.iter().filter(|(of, _)| *of == stream);
             assert!(of_one.is_sorted());
         }
-        let last = order.iter().rposition(|(of, _)| *of != 1);
+        let last = order.iter().rposition(|(of, _)| *of < 10);
         let a_turn = TURN_BYTES / (100 + COMMAND_BYTES) + 1;
         assert!(last <= Some(a_turn + 6), "{last:?}");
         assert!(commands.queue_is_empty() && commands.turns.is_empty());
@@ -392,7 +399,7 @@ mod tests {
     #[test]
     fn whoever_has_more_than_its_share_of_a_full_queue_is_refused_and_no_other() {
         let mut commands = Commands::default();
-        let (greedy, other) = (StreamId(1), StreamId(2));
+        let (greedy, other) = (ClientId(2), ClientId(4));
         for request in 0..QUEUE_COMMANDS_MAX as u64 {
             assert!(!commands.is_over_its_share(greedy));
             commands.push(append(greedy.0, request, u64::MAX));

@@ -11,6 +11,10 @@ use crate::entry::EntryHeader;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
+/// A client's connection, named by the owner; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
 /// A read or tail stream of a client, named by the owner; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReaderId(pub u64);
@@ -57,6 +61,8 @@ pub enum Event {
     /// A command. `resume` is the frame's flag: the stream was refused, and
     /// starts again from here.
     Command {
+        /// The connection it came on: what fairness and rates go by.
+        client: ClientId,
         /// The stream it came on.
         stream: StreamId,
         /// Whether to lift the stream's refusal.

@@ -47,7 +47,7 @@ pub use checkpoint::{Checkpoint, ReadError};
 pub use durable::decode as decode_state;
 pub use effect::{Effect, Effects, EntryPlace, ReaderEffect, TimeSearch};
 pub use entry::{ENTRY_HEADER_BYTES, EntryHeader};
-pub use event::{EntryToken, Event, Now, QueryId, ReaderId, StreamId, Unreadable};
+pub use event::{ClientId, EntryToken, Event, Now, QueryId, ReaderId, StreamId, Unreadable};
 pub use idx_file::{IdxFile, SlotRow};
 pub use node::{Config, Node, VALUE_BYTES_TARGET};
 pub use place::{Batch, Extent, Place, segment_of};

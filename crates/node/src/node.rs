@@ -10,7 +10,7 @@ use paxlog_wire::LeaderHint;
 
 use crate::commands::Commands;
 use crate::effect::{Effect, Effects};
-use crate::event::{EntryToken, Event, Now};
+use crate::event::{ClientId, EntryToken, Event, Now};
 use crate::housekeeping::Housekeeping;
 use crate::index::Index;
 use crate::queries::Queries;
@@ -27,6 +27,8 @@ pub struct Config {
     pub paxos: paxlog_paxos::Config,
     /// A client may make a log by appending to it if its name begins with one of these; an empty one allows every name.
     pub create_on_append: Vec<String>,
+    /// Bytes of batches a second that a client's connection may append; 0: no bound.
+    pub client_append_bytes_per_s: u64,
     /// Where clients reach this replica.
     pub addresses: Vec<String>,
     /// A value closes once it is so many bytes long; one larger command may be
@@ -110,7 +112,8 @@ pub struct Node {
     pub(crate) next_sweep: u64,
     /// When to look at what is beyond the logs' retention, monotonic ns.
     pub(crate) next_retention: u64,
-    pub(crate) rates: Rates,
+    pub(crate) rates: Rates<LogId>,
+    pub(crate) client_rates: Rates<ClientId>,
     pub(crate) changed_logs: Vec<LogId>,
     pub(crate) counters: Counters,
     /// Nanoseconds from admission to answer of the appends answered since they
@@ -171,6 +174,7 @@ impl Node {
             next_sweep: now.mono,
             next_retention: now.mono,
             rates: Rates::default(),
+            client_rates: Rates::default(),
             changed_logs: Vec::new(),
             counters: Counters::default(),
             receipt_ns: Vec::new(),
@@ -207,12 +211,14 @@ impl Node {
             Event::Disk(health) => self.paxos.handle_disk(now.mono, health, &mut self.paxos_fx),
             Event::DiskFull(full) => self.disk_full = full,
             Event::Command {
+                client,
                 stream,
                 resume,
                 request,
                 batch,
             } => {
-                self.handle_command(now, stream, resume, request, batch, fx);
+                let from = (client, stream);
+                self.handle_command(now, from, resume, request, batch, fx);
             }
             Event::StreamClosed(stream) => self.commands.close(stream),
             Event::Query {

@@ -1,11 +1,9 @@
-//! How fast logs may grow: a bucket a log, at the leader.
+//! How much logs take and clients append in a second: a bucket each, at the leader.
 //!
 //! A batch is let in while the bucket is not empty, and may leave it in debt: so a batch that is larger than what a log
 //! may take in a moment is taken, and paid for by those behind it.
 
 use std::collections::BTreeMap;
-
-use paxlog_log::LogId;
 
 /// What a bucket holds at most, in parts of a second of its rate.
 const BURST_PER_S: u64 = 4;
@@ -19,21 +17,38 @@ struct Bucket {
     filled_at: u64,
 }
 
-/// The buckets of the logs that have a rate and took something lately.
-#[derive(Debug, Default)]
-pub(crate) struct Rates {
-    buckets: BTreeMap<LogId, Bucket>,
+/// Buckets that are kept before those that were not used for a while are forgotten: they are full.
+const BUCKETS_MAX: usize = 4_096;
+/// How long that is.
+const UNUSED_NS: u64 = 60_000_000_000;
+
+/// The buckets of those that have a rate and used it lately.
+#[derive(Debug)]
+pub(crate) struct Rates<K> {
+    buckets: BTreeMap<K, Bucket>,
 }
 
-impl Rates {
-    /// Takes `bytes` at `now` (monotonic ns) for a log that may take `rate` bytes a second.
+impl<K> Default for Rates<K> {
+    fn default() -> Self {
+        Rates {
+            buckets: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord> Rates<K> {
+    /// Takes `bytes` at `now` (monotonic ns) for whoever may take `rate` bytes a second.
     ///
     /// # Errors
     /// After how many milliseconds to try again; nothing was taken.
-    pub(crate) fn take(&mut self, now: u64, log: LogId, bytes: u64, rate: u64) -> Result<(), u32> {
+    pub(crate) fn take(&mut self, now: u64, of: K, bytes: u64, rate: u64) -> Result<(), u32> {
+        if self.buckets.len() >= BUCKETS_MAX {
+            self.buckets
+                .retain(|_, bucket| now.saturating_sub(bucket.filled_at) < UNUSED_NS);
+        }
         let rate = rate.min(i64::MAX as u64 / 2);
         let burst = (rate / BURST_PER_S).max(1) as i64;
-        let bucket = self.buckets.entry(log).or_insert(Bucket {
+        let bucket = self.buckets.entry(of).or_insert(Bucket {
             holds: burst,
             filled_at: now,
         });
@@ -53,14 +68,16 @@ impl Rates {
         Err(wait_ms.clamp(1, WAIT_MS_MAX.into()) as u32)
     }
 
-    /// The log is gone.
-    pub(crate) fn forget(&mut self, log: LogId) {
-        self.buckets.remove(&log);
+    /// It is gone.
+    pub(crate) fn forget(&mut self, of: &K) {
+        self.buckets.remove(of);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use paxlog_log::LogId;
+
     use super::*;
 
     #[test]

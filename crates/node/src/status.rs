@@ -102,6 +102,7 @@ mod tests {
         let config = Config {
             paxos: PaxosConfig::new(ClusterId(1), GROUP, ReplicaId(1), incarnation(1), ids, 1),
             create_on_append: Vec::new(),
+            client_append_bytes_per_s: 0,
             addresses: vec![],
             value_bytes_target: crate::VALUE_BYTES_TARGET,
         };

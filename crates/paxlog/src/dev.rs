@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use paxlog_client::Profile;
 use paxlog_server::config::{
-    Advertise, Config, CreateOnAppend, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
+    Advertise, Config, CreateOnAppend, Limits, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
 };
 use paxlog_server::{ExitReason, Replica};
 use serde_json::json;
@@ -357,6 +357,7 @@ impl Cluster {
                     segment_bytes: SEGMENT_BYTES,
                 },
                 timing: Timing::default(),
+                limits: Limits::default(),
                 logs: Logs {
                     create_on_append: CreateOnAppend::Always,
                 },

@@ -126,6 +126,14 @@ struct Keys {
         hide_env = true
     )]
     timing_stall: Option<String>,
+    /// Bytes of batches a second that one client's connection may append; 0: no bound [default: 0].
+    #[arg(
+        long,
+        env = "PAXLOG_LIMITS_CLIENT_APPEND_RATE",
+        value_name = "BYTES",
+        hide_env = true
+    )]
+    limits_client_append_rate: Option<String>,
     /// Whether an append to an unknown name creates the log: true, false, or beginnings of names with commas between
     /// them [default: false].
     #[arg(
@@ -156,6 +164,7 @@ impl ConfigArgs {
             wal_segment_bytes: keys.wal_segment_bytes,
             timing_heartbeat: keys.timing_heartbeat,
             timing_stall: keys.timing_stall,
+            limits_client_append_rate: keys.limits_client_append_rate,
             logs_create_on_append: keys.logs_create_on_append,
         };
         Config::load(self.config.as_deref(), &overrides).map_err(|error| {

@@ -51,6 +51,8 @@ pub struct Config {
     pub timing: Timing,
     /// Defaults for logs.
     pub logs: Logs,
+    /// `[limits]`.
+    pub limits: Limits,
 }
 
 /// `[listen]`: the addresses to bind. Port 0 lets the system choose.
@@ -114,6 +116,14 @@ pub struct Timing {
 pub struct Logs {
     /// Which logs an append creates, if they are not there.
     pub create_on_append: CreateOnAppend,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of batches a second that one client's connection may append; 0: no bound. What is over is refused with
+    /// `Throttled`, and when to try again.
+    pub client_append_rate: u64,
 }
 
 /// Which logs an append to an unknown name creates.
@@ -221,6 +231,7 @@ pub struct Overrides {
     pub wal_segment_bytes: Option<String>,
     pub timing_heartbeat: Option<String>,
     pub timing_stall: Option<String>,
+    pub limits_client_append_rate: Option<String>,
     /// `true`, `false`, or beginnings of names with commas between them.
     pub logs_create_on_append: Option<String>,
 }
@@ -332,6 +343,7 @@ impl Config {
                 "wal",
                 "timing",
                 "logs",
+                "limits",
             ],
         )?;
         let listen = root.section("listen", &["clients", "replicas", "metrics"])?;
@@ -340,6 +352,7 @@ impl Config {
         let wal = root.section("wal", &["segment_bytes"])?;
         let timing = root.section("timing", &["heartbeat", "stall"])?;
         let logs = root.section("logs", &["create_on_append"])?;
+        let limits = root.section("limits", &["client_append_rate"])?;
 
         let cluster = required(
             pick(over.cluster.as_deref(), "cluster", root.text("cluster")?)
@@ -464,6 +477,16 @@ impl Config {
                 .map(|v| v.parse(parse_duration))
                 .transpose()?
                 .unwrap_or(STALL),
+            },
+            limits: Limits {
+                client_append_rate: pick(
+                    over.limits_client_append_rate.as_deref(),
+                    "limits.client_append_rate",
+                    limits.text_or_integer("client_append_rate")?,
+                )
+                .map(|v| v.parse(parse_size))
+                .transpose()?
+                .unwrap_or(0),
             },
             logs: Logs {
                 create_on_append: match &over.logs_create_on_append {

@@ -328,6 +328,7 @@ fn make_node(
     let node_config = NodeConfig {
         paxos,
         create_on_append: config.logs.create_on_append.prefixes(),
+        client_append_bytes_per_s: config.limits.client_append_rate,
         addresses,
         value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
     };

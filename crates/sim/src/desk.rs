@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use paxlog_log::{LogId, Offset};
-use paxlog_node::{Batch, Event, QueryId, ReaderEffect, ReaderId, StreamId, corrupt, trimmed};
+use paxlog_node::{
+    Batch, ClientId, Event, QueryId, ReaderEffect, ReaderId, StreamId, corrupt, trimmed,
+};
 use paxlog_store::{ColdRange, ReadBatch, batches_at, cold, find_time};
 use paxlog_wal::{Lsn, Wal};
 use paxlog_wire::client::{
@@ -51,6 +53,7 @@ impl Desk {
                 let resume = frame.flags.contains(Flags::RESUME);
                 let request: CommandRequest = paxlog_wire::decode(&frame).ok()?;
                 Some(Event::Command {
+                    client: ClientId(stream),
                     stream: StreamId(stream),
                     resume,
                     request,

@@ -264,6 +264,7 @@ impl Replica {
         let config = Config {
             paxos,
             create_on_append: vec![String::new()],
+            client_append_bytes_per_s: 0,
             addresses: vec![address(usize::from(self.id) - 1)],
             value_bytes_target: plan.value_bytes_target,
         };

@@ -1,7 +1,9 @@
 //! A core that is its group's only replica, over a log in memory that is durable at once.
 
 use bytes::Bytes;
-use paxlog_node::{Config, Effect, Effects, Event, Found, Node, Now, StreamId, VALUE_BYTES_TARGET};
+use paxlog_node::{
+    ClientId, Config, Effect, Effects, Event, Found, Node, Now, StreamId, VALUE_BYTES_TARGET,
+};
 use paxlog_paxos::{ClusterId, GroupId, Incarnation, ReplicaId, Role};
 use paxlog_wire::batch::{BatchBuilder, Record};
 use paxlog_wire::client::{CommandBody, CommandOutcome, CommandReply, CommandRequest, Origin};
@@ -49,6 +51,7 @@ impl Alone {
         let config = Config {
             paxos,
             create_on_append: vec![String::new()],
+            client_append_bytes_per_s: 0,
             addresses: vec![],
             value_bytes_target: VALUE_BYTES_TARGET,
         };
@@ -156,6 +159,7 @@ impl Alone {
     fn command(&mut self, command: CommandBody, batch: Vec<Bytes>) -> Event {
         self.request += 1;
         Event::Command {
+            client: ClientId(1),
             stream: STREAM,
             resume: false,
             request: CommandRequest {

@@ -96,6 +96,7 @@ fn config() -> Config {
     Config {
         paxos,
         create_on_append: Vec::new(),
+        client_append_bytes_per_s: 0,
         addresses: vec![],
         value_bytes_target: crate::VALUE_BYTES_TARGET,
     }

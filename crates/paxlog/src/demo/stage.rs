@@ -250,7 +250,7 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<PathBuf, Failu
 #[cfg(test)]
 mod tests {
     use paxlog_server::config::{
-        Advertise, CreateOnAppend, Logs, MemberConfig, Overrides, Timing, Tls, WalConfig,
+        Advertise, CreateOnAppend, Limits, Logs, MemberConfig, Overrides, Timing, Tls, WalConfig,
     };
 
     use super::*;
@@ -283,6 +283,7 @@ mod tests {
                 segment_bytes: crate::dev::SEGMENT_BYTES,
             },
             timing: Timing::default(),
+            limits: Limits::default(),
             logs: Logs {
                 create_on_append: CreateOnAppend::Prefixes(vec!["a/".into(), "b".into()]),
             },

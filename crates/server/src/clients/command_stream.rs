@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use paxlog_node::{Event, StreamId};
+use paxlog_node::{ClientId, Event, StreamId};
 use paxlog_quic::{FrameReceiver, FrameSender};
 use paxlog_wire::client::{CommandReply, CommandRequest};
 use paxlog_wire::{Code, Flags, Frame};
@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 /// Serves the stream whose first frame is `first`.
 pub(crate) async fn serve(
     desk: Rc<Desk>,
+    client: ClientId,
     first: Frame,
     sender: FrameSender,
     receiver: FrameReceiver,
@@ -22,7 +23,7 @@ pub(crate) async fn serve(
     let owed = Rc::new(Owed::default());
     tokio::select! {
         // Both ends: the one that ends first ends the stream.
-        () = read(&desk, id, first, receiver, &owed) => {}
+        () = read(&desk, (client, id), first, receiver, &owed) => {}
         () = write(&outbox, sender, &owed) => {}
     }
     desk.close_commands(id);
@@ -39,7 +40,13 @@ struct Owed {
     settled: tokio::sync::Notify,
 }
 
-async fn read(desk: &Desk, id: StreamId, first: Frame, mut receiver: FrameReceiver, owed: &Owed) {
+async fn read(
+    desk: &Desk,
+    (client, id): (ClientId, StreamId),
+    first: Frame,
+    mut receiver: FrameReceiver,
+    owed: &Owed,
+) {
     let mut next = Some(first);
     loop {
         // Everything that one wake-up brought, then one ring.
@@ -49,6 +56,7 @@ async fn read(desk: &Desk, id: StreamId, first: Frame, mut receiver: FrameReceiv
                 Ok(request) => {
                     owed.count.set(owed.count.get() + 1);
                     desk.hand_in_quietly(Event::Command {
+                        client,
                         stream: id,
                         resume,
                         request,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use paxlog_node::{Event, QueryId, ReaderEffect, ReaderId, StreamId};
+use paxlog_node::{ClientId, Event, QueryId, ReaderEffect, ReaderId, StreamId};
 use paxlog_wal::Wal;
 use paxlog_wire::LeaderHint;
 use paxlog_wire::client::{CommandReply, QueryReply, Status};
@@ -140,6 +140,11 @@ impl Desk {
             self.event_room.notified().await;
         }
         self.event_room.notify_one();
+    }
+
+    /// Names a connection.
+    pub(crate) fn client(&self) -> ClientId {
+        ClientId(self.number())
     }
 
     pub(crate) fn open_commands(&self) -> (StreamId, Rc<Outbox<CommandReply>>) {

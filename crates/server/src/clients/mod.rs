@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use paxlog_node::ClientId;
 use paxlog_quic::{Acceptor, Connection};
 use paxlog_wire::{Code, FrameLimits, Kind};
 
@@ -51,6 +52,7 @@ async fn serve(desk: &Rc<Desk>, connection: &Connection) {
         return;
     };
     let control = tokio::task::spawn_local(control_stream::push(Rc::clone(desk), control));
+    let client = desk.client();
     let open = Arc::new(tokio::sync::Semaphore::new(STREAMS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&open).acquire_owned().await else {
@@ -61,7 +63,7 @@ async fn serve(desk: &Rc<Desk>, connection: &Connection) {
         };
         let desk = Rc::clone(desk);
         tokio::task::spawn_local(async move {
-            stream(desk, sender, receiver).await;
+            stream(desk, client, sender, receiver).await;
             drop(permit);
         });
     }
@@ -71,6 +73,7 @@ async fn serve(desk: &Rc<Desk>, connection: &Connection) {
 /// One stream, by the kind of its first frame.
 async fn stream(
     desk: Rc<Desk>,
+    client: ClientId,
     mut sender: paxlog_quic::FrameSender,
     mut receiver: paxlog_quic::FrameReceiver,
 ) {
@@ -84,7 +87,7 @@ async fn stream(
         }
     };
     match first.kind {
-        Kind::CommandRequest => command_stream::serve(desk, first, sender, receiver).await,
+        Kind::CommandRequest => command_stream::serve(desk, client, first, sender, receiver).await,
         Kind::QueryRequest => query_stream::serve(&desk, &first, sender).await,
         Kind::ReadRequest => record_stream::serve_read(desk, &first, sender, receiver).await,
         Kind::TailRequest => record_stream::serve_tail(desk, &first, sender, receiver).await,

@@ -37,6 +37,7 @@ fn the_sample_is_a_whole_config() {
     assert_eq!(config.timing, Timing::default());
     assert_eq!(config.listen, Listen::default());
     assert_eq!(config.logs.create_on_append, CreateOnAppend::Never);
+    assert_eq!(config.limits.client_append_rate, 0);
 }
 
 #[test]
@@ -155,6 +156,7 @@ fn overrides_take_precedence_and_suffice_alone() {
         tls_key: Some("c.key".into()),
         wal_segment_bytes: Some("16MiB".into()),
         timing_stall: Some("2.5s".into()),
+        limits_client_append_rate: Some("10MiB".into()),
         logs_create_on_append: Some("tmp/,events/".into()),
         ..Overrides::default()
     };
@@ -163,6 +165,7 @@ fn overrides_take_precedence_and_suffice_alone() {
     assert_eq!(config.members[0].replicas.len(), 2);
     assert_eq!(config.wal.segment_bytes, 16 << 20);
     assert_eq!(config.timing.stall, Duration::from_millis(2500));
+    assert_eq!(config.limits.client_append_rate, 10 << 20);
     assert!(
         config.advertise.clients.is_empty(),
         "the bound port is not known yet"

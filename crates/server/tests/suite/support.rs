@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use paxlog_quic::{CertificateAuthority, Credentials};
 use paxlog_server::config::{
-    Advertise, Config, CreateOnAppend, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
+    Advertise, Config, CreateOnAppend, Limits, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
 };
 use paxlog_server::{ExitReason, Replica};
 
@@ -79,6 +79,7 @@ impl Group {
                         heartbeat: Duration::from_millis(20),
                         stall: Duration::from_secs(1),
                     },
+                    limits: Limits::default(),
                     logs: Logs {
                         create_on_append: CreateOnAppend::Always,
                     },

@@ -67,6 +67,7 @@ impl Alone {
         let config = Config {
             paxos,
             create_on_append: vec![String::new()],
+            client_append_bytes_per_s: 0,
             addresses: vec![],
             value_bytes_target: paxlog_node::VALUE_BYTES_TARGET,
         };
@@ -173,6 +174,7 @@ impl Alone {
     pub(crate) fn request(&mut self, deadline_ms: u32, command: CommandBody) -> Event {
         self.request += 1;
         Event::Command {
+            client: paxlog_node::ClientId(1),
             stream: STREAM,
             resume: false,
             request: CommandRequest {

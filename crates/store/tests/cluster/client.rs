@@ -47,6 +47,7 @@ impl Sim {
         self.step(
             leader,
             Event::Command {
+                client: paxlog_node::ClientId(1),
                 stream,
                 resume: true,
                 request,

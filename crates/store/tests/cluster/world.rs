@@ -190,6 +190,7 @@ impl Sim {
         let config = Config {
             paxos,
             create_on_append: vec![String::new()],
+            client_append_bytes_per_s: 0,
             addresses: vec![],
             value_bytes_target: 16 << 10,
         };
