@@ -23,8 +23,8 @@ use std::process::ExitCode;
 
 use common::Failure;
 use paxlog_client::{
-    Appender, AppenderOptions, Client, Consistency, Expected, From, Pending, ReadOptions, Record,
-    StoredRecord, TailEvent, TailOptions,
+    Appender, AppenderOptions, Client, Code, Consistency, Expected, From, Pending, ReadOptions,
+    Record, StoredRecord, TailEvent, TailOptions,
 };
 
 fn main() -> ExitCode {
@@ -158,14 +158,17 @@ impl Results<'_> {
         if self.bookmark == Some(position) {
             return Ok(());
         }
-        // Compare and set: should another run have taken over, its bookmark stays.
         let expect = match self.bookmark {
             Some(at) => Expected::Is(at),
             None => Expected::Absent,
         };
         let set = self.client.set_cursor(self.a, NAME, position, expect);
-        set.await?;
-        self.bookmark = Some(position);
+        self.bookmark = match set.await {
+            Ok(_) => Some(position),
+            // Another run was here in between. Its bookmark is as true as ours; we set it again from there.
+            Err(error) if error.code == Code::CursorMismatch => error.found,
+            Err(error) => return Err(error.into()),
+        };
         Ok(())
     }
 }

@@ -52,7 +52,7 @@
 //!
 //! - *By name.* Give the appender a name ([`AppenderOptions::producer`]) and open that name again. From then on nothing
 //!   of its former openings is applied any more, and [`Opened::last`] in [`Appender::opened`] has the receipt of the last
-//!   of their appends that was: an append numbered at or below it happened, one above it did not.
+//!   append of them that was: its offsets say how far they got. What was taken behind it did not happen.
 //! - *By place.* An append at an expected tail ([`Appender::append_at`], [`AppendOptions::if_tail`]) can stand at one
 //!   offset alone. Read there: it is ours, or another's and ours never will be, or the log still ends there and the same
 //!   append may be tried again: at most one of the two is applied.
