@@ -315,10 +315,10 @@ async fn append_at_the_tail(
         };
         for _ in 0..rng.within(1, 20) {
             let mut flights = Flights::new(&appender, &mut racer.appends, done);
-            for at in tail..tail + rng.within(1, IN_FLIGHT as u64) {
+            for _ in 0..rng.within(1, IN_FLIGHT as u64) {
                 let payload = format!("{name} {}", flights.appends.len());
-                flights.append(payload, Some(at)).await;
-                tail = at + 1;
+                flights.append(payload, Some(tail)).await;
+                tail += 1;
             }
             if let Some(error) = flights.end().await {
                 // What it says of the tail, or what anybody says.
