@@ -8,6 +8,12 @@
 //! | `kills` | kill -9 of random replicas under load: nothing acknowledged is lost, moved or repeated |
 //! | `majority` | two or all three replicas killed; how appends end, and that progress resumes by itself |
 //! | `durable` | no receipt is there before the syncs of a majority have returned: told by the kernel |
+//! | `examples` | the examples of the client's documentation, each against a real cluster |
+//! | `exactly_once` | one log transformed into another, over kill -9 of who does it: nothing twice, nothing missing |
+//! | `races` | fences and expected tails raced for: nothing under a superseded fence, one winner a tail |
+//! | `unknown` | appends whose outcome is unknown, and how their producer's name settles it |
+//! | `times` | reads by time: exact, in memory and in cold segments, after trims and restarts |
+//! | `retention` | records go by age and by bytes, what is to be kept stays, disk space comes back |
 //! | `failover` | how long appends pause when the leader is killed |
 //! | `wiped` | a replica that lost its directory does not vote |
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
@@ -27,6 +33,8 @@ mod bad_input;
 mod cli;
 mod compression;
 mod durable;
+mod exactly_once;
+mod examples;
 mod failover;
 mod interop;
 mod kills;
@@ -34,10 +42,14 @@ mod majority;
 mod manual;
 mod observe;
 mod pipes;
+mod races;
+mod retention;
 mod roundtrip;
 mod simulator;
 mod support;
 mod tail;
 mod terminal;
+mod times;
+mod unknown;
 mod verbs;
 mod wiped;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bench::compare::{self, CompareArgs};
-use bench::{Cluster, Program, Stage, failover, growth, machine, memory, process, suite, table};
+use bench::{
+    Cluster, Program, Stage, failover, growth, machine, memory, process, suite, table, times,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
   cargo run --release -p bench -- memory --bytes 1000000000
   cargo run --release -p bench -- failover --kills 10
   cargo run --release -p bench -- growth                     many logs, many producers, much stored: about five minutes
+  cargo run --release -p bench -- times                      reads by time, of ten million records: about a minute
   cargo run --release -p bench -- compare                    beside etcd and NATS JetStream, about half an hour
 
 Starts three `paxlog serve` processes with default settings in a temporary directory, which is removed at the end.
@@ -97,6 +100,15 @@ enum What {
         /// So many payload bytes in one log; each replica keeps them.
         #[arg(long, default_values_t = growth::Plan::default().stored, value_delimiter = ',', value_name = "LIST", value_parser = clap::value_parser!(u64).range(1_000_000..=1_000_000_000_000))]
         stored: Vec<u64>,
+    },
+    /// Reads by time of a log of many small records, beside reads from known offsets.
+    Times {
+        /// Records in the log, in batches of 1,000.
+        #[arg(long, default_value_t = times::Plan::default().records, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+        records: u64,
+        /// Times asked for.
+        #[arg(long, default_value_t = times::Plan::default().asked, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        asked: u64,
     },
     /// The same work against Paxlog, etcd and NATS JetStream, in turns, beside the floor.
     Compare(CompareArgs),
@@ -223,6 +235,16 @@ fn run(cli: &Cli) -> Result<bool> {
                 value["pause_max_ms"],
                 load_line(&value)
             );
+            (value, text, true)
+        }
+        Some(What::Times { records, asked }) => {
+            let plan = times::Plan {
+                records: *records,
+                asked: *asked,
+                ..times::Plan::default()
+            };
+            let value = times::measure(&cluster, plan, note)?;
+            let text = format!("{}\n{}", times::text(&value), load_line(&value));
             (value, text, true)
         }
         Some(What::Compare(_) | What::Growth { .. } | What::Load { .. }) => {

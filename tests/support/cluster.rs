@@ -218,6 +218,12 @@ impl Cluster {
         child.expect("it runs").id()
     }
 
+    /// Sends a signal to its process, which goes on running or stands still.
+    pub(crate) fn signal(&self, id: u16, sent: Signal) {
+        let child = self.children[usize::from(id) - 1].as_ref();
+        signal(child.expect("it runs"), sent);
+    }
+
     pub(crate) fn runs(&self, id: u16) -> bool {
         self.children[usize::from(id) - 1].is_some()
     }

@@ -23,8 +23,17 @@ pub(crate) struct Paxlog {
 
 /// `paxlog` with arguments, and nothing of the environment's own settings of it.
 pub(crate) fn paxlog<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Paxlog {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_paxlog"));
-    let mut shown = String::from("paxlog");
+    program(Path::new(env!("CARGO_BIN_EXE_paxlog")), "paxlog", arguments)
+}
+
+/// The same for another program of ours.
+pub(crate) fn program<A: AsRef<OsStr>>(
+    path: &Path,
+    name: &str,
+    arguments: impl IntoIterator<Item = A>,
+) -> Paxlog {
+    let mut command = Command::new(path);
+    let mut shown = name.to_owned();
     for argument in arguments {
         shown.push(' ');
         shown.push_str(&argument.as_ref().to_string_lossy());

@@ -3,6 +3,7 @@
 mod cluster;
 mod command;
 mod direct;
+mod example;
 pub(crate) mod hostile;
 mod http;
 pub(crate) mod load;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use cluster::{Cluster, Options};
 pub(crate) use command::{Output, Paxlog, Plumbed, Running, Signal, output_of, paxlog, signal};
-pub(crate) use direct::{Stored, read_at};
+pub(crate) use direct::{Stored, read_at, starts_at};
+pub(crate) use example::example;
 pub(crate) use http::{get, status_of};
 pub(crate) use ports::Ports;
 pub(crate) use rng::{Rng, seed};

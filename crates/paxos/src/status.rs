@@ -65,7 +65,8 @@ impl Paxos {
         own.max(self.told_index).max(self.acceptor.chosen_prefix())
     }
 
-    /// All slots below are known chosen and held here. At opening: from where on [`Effect::Chosen`] comes.
+    /// All slots below are known chosen and held here. At opening: from where on
+    /// [`Effect::Chosen`](crate::Effect::Chosen) comes.
     #[must_use]
     pub fn chosen_prefix(&self) -> Slot {
         self.acceptor.chosen_prefix()

@@ -54,6 +54,16 @@ pub(crate) const ALL: &[Step] = &[
         run: kills,
     },
     Step {
+        name: "once",
+        what: "one log transformed into another by a program that is killed again and again, the leader in between: exactly once",
+        run: once,
+    },
+    Step {
+        name: "races",
+        what: "two at a time who race for a log, by fences and by expected tails, while leaders are killed",
+        run: races,
+    },
+    Step {
         name: "failovers",
         what: "the longest pause that an appender sees when the leader is killed; the median is to be under 500 ms",
         run: failovers,
@@ -260,6 +270,50 @@ fn kills(context: &Context) -> Result<String> {
         "{} tests, {rounds} rounds, {acknowledged} appends acknowledged, seed {}",
         said.passed, context.seed
     ))
+}
+
+fn once(context: &Context) -> Result<String> {
+    let kills = context.pick(50, 3);
+    let said = Tests {
+        package: "paxlog",
+        test: "main",
+        only: &["exactly_once::"],
+        variables: &[
+            ("PAXLOG_SOAK_KILLS", kills.to_string()),
+            ("PAXLOG_SEED", context.seed.to_string()),
+        ],
+        patience: HOUR,
+    }
+    .run(context)?;
+    let line = said.stdout.lines().find(|line| line.contains(" kills"));
+    Ok(format!(
+        "{}, seed {}",
+        line.unwrap_or_default().trim(),
+        context.seed
+    ))
+}
+
+fn races(context: &Context) -> Result<String> {
+    let appends = context.pick(10_000, 500);
+    let said = Tests {
+        package: "paxlog",
+        test: "main",
+        only: &["races::"],
+        variables: &[
+            ("PAXLOG_RACE_APPENDS", appends.to_string()),
+            ("PAXLOG_SEED", context.seed.to_string()),
+        ],
+        patience: HOUR,
+    }
+    .run(context)?;
+    let lines: Vec<&str> = said
+        .stdout
+        .lines()
+        .filter(|line| line.contains(" acknowledged, "))
+        .map(str::trim)
+        .collect();
+    ensure!(!lines.is_empty(), "the races told nothing");
+    Ok(format!("{}; seed {}", lines.join("; "), context.seed))
 }
 
 fn failovers(context: &Context) -> Result<String> {

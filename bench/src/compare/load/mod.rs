@@ -1,7 +1,7 @@
 //! The load generator: a process of its own (`bench load JOB`, hidden), so that what clients cost is not mixed with what
 //! drives the comparison, and so that each measurement begins with a fresh client.
 //!
-//! The same loops drive every system through [`Driver`]; only how an append is given and how its end is heard differ.
+//! The same loops drive every system through `Driver`; only how an append is given and how its end is heard differ.
 //! Servers' CPU time and memory are taken here, at the very edges of the measured window.
 
 mod appends;

@@ -3,7 +3,7 @@
 //! A pair has two connections: *control* for what is small and urgent, *accepts* for values (accepts and catch-up, a stream
 //! each, accepts first). Streams of one connection share its window and pacing, so bulk on it would hold a heartbeat up; two
 //! connections do not. The replica with the lower id dials both, accepts only once control is up; what is lost is dialled
-//! again after a short pause that grows to [`Backoff`](backoff) limits.
+//! again after a short pause that grows to the limits of `backoff`.
 //!
 //! A connection begins with a hello each way (cluster, id, incarnation, versions; the certificate must name the same replica).
 //! Then each side opens its streams, each beginning with `LinkOpen` and the link number of the hello.

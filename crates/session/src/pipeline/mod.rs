@@ -115,6 +115,22 @@ struct Producer {
     /// What the first opening said of the time before.
     last: Option<LastReceipt>,
     opened_before: bool,
+    /// As it was granted last, and how often it was asked for another epoch since.
+    granted: Option<OpenProducer>,
+    asked_since: u32,
+}
+
+impl Producer {
+    /// Whether somebody else opened the name since it was granted to us. Each of our own openings raised it by one at
+    /// most: if it rose by more, what was said of the time before ([`Producer::last`]) is not all any more, and we are the
+    /// former one. To go on under the new epoch would be to come back after having been shut out.
+    fn taken_over(&self, opened: OpenProducer) -> bool {
+        self.name.is_some()
+            && self.granted.is_some_and(|granted| {
+                granted.id == opened.id
+                    && opened.epoch.saturating_sub(granted.epoch) > self.asked_since
+            })
+    }
 }
 
 /// A producer as the cluster granted it.
@@ -149,6 +165,8 @@ impl<P> Pipeline<P> {
                 open: None,
                 last: None,
                 opened_before: false,
+                granted: None,
+                asked_since: 0,
             },
             target: setup.log.map(|(name, create)| Target {
                 name,
@@ -417,6 +435,7 @@ impl<P> Pipeline<P> {
     /// The next commands are numbered under another epoch.
     fn reopen(&mut self) {
         self.producer.open = None;
+        self.producer.asked_since = self.producer.asked_since.saturating_add(1);
         // Never the nonce of an opening before: that would be its retry. Others' are random.
         self.producer.nonce = self.producer.nonce.wrapping_add(NONCE_STEP);
         self.asked

@@ -45,10 +45,21 @@ impl<P> Pipeline<P> {
             ) => {
                 self.worked();
                 if self.producer.open.is_none() && self.producer.nonce == nonce {
-                    self.producer.open = Some(OpenProducer {
+                    let opened = OpenProducer {
                         id: producer,
                         epoch,
-                    });
+                    };
+                    if self.producer.taken_over(opened) {
+                        let mut error = Error::new(
+                            Code::Fenced,
+                            format!("the producer was opened elsewhere; its epoch is {epoch} now"),
+                        );
+                        error.found = Some(epoch.into());
+                        return self.close(error);
+                    }
+                    self.producer.open = Some(opened);
+                    self.producer.granted = Some(opened);
+                    self.producer.asked_since = 0;
                     if !std::mem::replace(&mut self.producer.opened_before, true) {
                         self.producer.last = last;
                     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use paxlog_log::{Body, Command, LogId, Origin, Outcome};
+use paxlog_log::{Body, Command, LogId, Origin, Outcome, ProducerName};
 use paxlog_session::{AppendEvent, Appender, AppenderConfig, Compression, Error, NotTaken, Token};
 use paxlog_wire::batch::Record;
 use paxlog_wire::client::Receipt;
@@ -347,17 +347,61 @@ fn of_two_with_one_name_the_earlier_is_fenced() {
         add(&mut world, second);
         run(&mut world, &mut ledgers, 200, |_| {});
         check(&world.cluster.contents("a"), &[&ledgers[0], &ledgers[1]]);
-        // The first may have reopened its epoch for reasons of its own in between; one of the two is out.
+        // The first may have asked for another epoch of its own in between: then both are out.
         let out: Vec<_> = ledgers
             .iter()
             .filter_map(|ledger| ledger.closed.as_ref())
             .map(|error| error.code)
             .collect();
-        assert!(
-            out.len() <= 1 && out.iter().all(|&code| code == Code::Fenced),
-            "{out:?}"
-        );
+        assert!(out.iter().all(|&code| code == Code::Fenced), "{out:?}");
     });
+}
+
+#[test]
+fn who_was_shut_out_does_not_come_back_after_a_refusal_of_its_own() {
+    let mut world = World::new(1);
+    world.faults = Default::default();
+    world.cluster.refuse_ppm = 0;
+    let mut named = config(&mut world, "a");
+    named.producer = Some("mill".into());
+    add(&mut world, named);
+    let mut ledger = Ledger::default();
+    // No record is at offset 7: this ends the epoch, and the appender asks for the next one.
+    let deadline = world.now + 9_000 * MS;
+    let payloads = vec![Bytes::from("x")];
+    let records = [Record::new("x")];
+    let appender = world.clients[0].appender();
+    let appended = appender.append_at(world.now, Token(0), &records, Some(7), deadline);
+    assert!(appended.is_ok());
+    ledger.appends.push(Append {
+        payloads,
+        taken: world.now,
+        deadline,
+        ended: None,
+    });
+    let end = world.now + 2_000 * MS;
+    let mut taken_over = false;
+    world.run(end, |world| {
+        world.clients[0].appender().flush_now(world.now);
+        note(world, 0, &mut ledger);
+        // Just now it heard of the refusal; another is faster.
+        if ledger.appends[0].ended.is_some() && !taken_over {
+            taken_over = true;
+            let (nonce, name) = (1, ProducerName::new("mill").ok());
+            let body = Body::OpenProducer { nonce, name };
+            let opened = world.cluster.apply_foreign(&Command { origin: None, body });
+            assert!(
+                matches!(opened, Outcome::ProducerOpened { .. }),
+                "{opened:?}"
+            );
+        }
+    });
+    let (_, result) = ledger.appends[0].ended.clone().expect("it ended");
+    assert_eq!(result.expect_err("not the tail").code, Code::TailMismatch);
+    assert!(taken_over);
+    let closed = ledger.closed.expect("it is shut out");
+    assert_eq!(closed.code, Code::Fenced, "{closed}");
+    assert!(closed.found.is_some(), "{closed}");
 }
 
 #[test]
