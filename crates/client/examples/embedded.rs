@@ -20,7 +20,7 @@ use std::time::Duration;
 use paxlog_client::{Client, From, Profile, ReadOptions, Record};
 use paxlog_quic::CertificateAuthority;
 use paxlog_server::config::{
-    Advertise, Config, CreateOnAppend, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
+    Advertise, Config, CreateOnAppend, Limits, Listen, Logs, MemberConfig, Timing, Tls, WalConfig,
 };
 use paxlog_server::{FormatError, Replica};
 
@@ -152,6 +152,7 @@ fn configs(dir: &Path, count: u16, listen: SocketAddr) -> Result<Vec<Config>, Fa
                 segment_bytes: 16 << 20,
             },
             timing: Timing::default(),
+            limits: Limits::default(),
             logs: Logs {
                 create_on_append: CreateOnAppend::Always,
             },
