@@ -164,8 +164,9 @@ pub(crate) struct Leader {
     pub(crate) since: Nanos,
     /// When to tell the chosen index by a heartbeat, if no Accept carries it before.
     pub(crate) tell_at: Option<Nanos>,
-    /// What all have acknowledged and received, added up, and since when that is so.
-    moved: (u64, Nanos),
+    /// What all have acknowledged and received, added up: as it is, and with what is chosen as the least of each; and
+    /// since when that is so.
+    moved: ([u64; 2], Nanos),
 }
 
 impl Leader {
@@ -183,18 +184,23 @@ impl Leader {
         able: impl Fn(ReplicaId) -> bool,
     ) -> bool {
         let there = |(id, p): &(&ReplicaId, &Progress)| p.acked >= self.chosen && able(**id);
-        let floor = match self.progress.iter().filter(there).count() >= needed {
-            true => self.chosen,
-            false => Slot::ZERO,
+        let enough = self.progress.iter().filter(there).count() >= needed;
+        let taken = |floor: Slot| {
+            let of_one = |p: &Progress| {
+                let (acked, received) = (p.acked.max(floor), p.received.max(floor));
+                acked.0.wrapping_add(received.0)
+            };
+            let all = self.progress.values().map(of_one);
+            all.fold(0, u64::wrapping_add)
         };
-        let taken = |p: &Progress| {
-            let (acked, received) = (p.acked.max(floor), p.received.max(floor));
-            acked.0.wrapping_add(received.0)
-        };
-        let sum = self.progress.values().map(taken).fold(0, u64::wrapping_add);
-        if sum != self.moved.0 || self.chosen == self.next {
-            self.moved = (sum, now);
+        // Each held against what it was itself: whether enough are there may change with every lost heartbeat, and
+        // that is no sign of anything either.
+        let sums = [taken(Slot::ZERO), taken(self.chosen)];
+        let at = usize::from(enough);
+        if sums[at] != self.moved.0[at] || self.chosen == self.next {
+            self.moved.1 = now;
         }
+        self.moved.0 = sums;
         let stuck = now.saturating_sub(self.moved.1) >= patience;
         if stuck {
             self.moved.1 = now;
@@ -228,7 +234,7 @@ impl Leader {
             reads: Reads::default(),
             handing: None,
             tell_at: None,
-            moved: (0, now),
+            moved: ([0; 2], now),
             since: now,
         }
     }

@@ -106,6 +106,11 @@ const PLANS: &[Kept] = &[
         ["a leader whose accepts were stuck handed over"]
     ),
     kept!(
+        "stuck-while-heartbeats-are-lost",
+        "a leader whose accepts were stuck took it for a sign of life that a follower seemed to come and go",
+        ["a leader whose accepts were stuck handed over"]
+    ),
+    kept!(
         "trimmed-beyond-the-index",
         "an .idx file lacks what was trimmed, by a slot that a restarted replica had not applied again: it called that \
          corrupt",
