@@ -38,6 +38,11 @@ impl LogConfig {
         }
     }
 
+    /// Whether records go by their age or their bytes.
+    pub(crate) fn retains(&self) -> bool {
+        self.retention_age_ns > 0 || self.retention_bytes > 0
+    }
+
     pub(crate) fn change(&mut self, change: &ConfigChange) {
         let ConfigChange {
             retention_age_ns,

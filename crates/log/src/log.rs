@@ -230,11 +230,12 @@ impl Logs {
         })
     }
 
-    /// Trims as the log's settings say; without effect, and so without a version, where that much is gone already.
+    /// Trims as the log's settings say; without effect, and so without a version, where that much is gone already, or
+    /// where the settings keep everything by now: the leader may have looked before they were changed.
     pub(crate) fn retain(&mut self, log: LogId, to: Offset) -> Result<Receipt, LogRefusal> {
         let kept = self.existing(log)?;
         let to = to.min(kept.tail);
-        if to > kept.trim_point {
+        if kept.config.retains() && to > kept.trim_point {
             kept.trim_point = to;
             kept.version += 1;
         }

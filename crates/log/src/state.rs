@@ -146,7 +146,7 @@ impl State {
             .by_id
             .iter()
             .map(|(&id, log)| (id, log.config))
-            .filter(|(_, config)| config.retention_age_ns > 0 || config.retention_bytes > 0)
+            .filter(|(_, config)| config.retains())
     }
 
     /// The log's settings.

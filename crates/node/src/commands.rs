@@ -165,9 +165,9 @@ impl Commands {
         queued
     }
 
-    /// A command of the leader's own, for the next value.
-    pub(crate) fn push_own(&mut self, command: Command) {
-        self.own.push(command);
+    /// The leader's own commands for the next value, in place of those that found no way into one.
+    pub(crate) fn set_own(&mut self, commands: Vec<Command>) {
+        self.own = commands;
     }
 
     /// Whether the leader has any of its own.

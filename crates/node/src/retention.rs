@@ -20,18 +20,23 @@ impl Node {
         }
         self.next_retention = now.mono + LOOK_NS;
         let serves = matches!(self.paxos.role(), Role::Leader { ready: true });
-        if !serves || self.handing_over || !self.paxos.quorum_is_reached() {
-            return;
-        }
-        let due: Vec<(LogId, Offset)> = self
+        // What was due before and found no way into a value may not be due any more.
+        self.commands.set_own(match serves && !self.handing_over {
+            true => self.trims_due(now),
+            false => Vec::new(),
+        });
+    }
+
+    fn trims_due(&self, now: Now) -> Vec<Command> {
+        let due = self
             .state
             .retaining()
-            .filter_map(|(log, config)| Some((log, self.beyond_retention(now, log, config)?)))
-            .collect();
-        for (log, to) in due {
-            let body = Body::Retain { log, to };
-            self.commands.push_own(Command { origin: None, body });
-        }
+            .filter_map(|(log, config)| Some((log, self.beyond_retention(now, log, config)?)));
+        due.map(|(log, to)| Command {
+            origin: None,
+            body: Body::Retain { log, to },
+        })
+        .collect()
     }
 
     fn beyond_retention(&self, now: Now, log: LogId, config: LogConfig) -> Option<Offset> {

@@ -176,7 +176,8 @@ impl Model {
             Ok(log) => log,
             Err(refused) => return refused,
         };
-        if to.min(log.tail) > log.trim_point {
+        let goes = log.config.retention_age_ns > 0 || log.config.retention_bytes > 0;
+        if goes && to.min(log.tail) > log.trim_point {
             log.trim_point = to.min(log.tail);
             log.version += 1;
         }

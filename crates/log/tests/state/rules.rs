@@ -340,6 +340,11 @@ fn a_log_made_again_starts_afresh_and_its_old_producers_are_told() {
 fn retention_is_nobodys_command_and_counts_only_where_it_trims() {
     let mut state = begun();
     state.apply(1, 0, 0, &numbered(1, 1, 1, append(1, 5)));
+    let keep_bytes = |bytes| ConfigChange {
+        retention_bytes: Some(bytes),
+        ..ConfigChange::default()
+    };
+    state.apply(1, 1, 0, &numbered(1, 1, 2, alter(1, keep_bytes(1))));
     let retain = |to| Command {
         origin: None,
         body: Body::Retain {
@@ -347,7 +352,7 @@ fn retention_is_nobodys_command_and_counts_only_where_it_trims() {
             to: Offset(to),
         },
     };
-    for (slot, to, trim_point, version) in [(2, 3, 3, 3), (3, 2, 3, 3), (4, 99, 5, 4)] {
+    for (slot, to, trim_point, version) in [(2, 3, 3, 4), (3, 2, 3, 4), (4, 4, 4, 5)] {
         match state.apply(slot, 0, 0, &retain(to)) {
             Outcome::Applied {
                 receipt:
@@ -361,6 +366,11 @@ fn retention_is_nobodys_command_and_counts_only_where_it_trims() {
             other => panic!("{other:?}"),
         }
     }
+    // Ordered by a leader that looked before the settings were changed.
+    state.apply(5, 0, 0, &numbered(1, 1, 3, alter(1, keep_bytes(0))));
+    state.apply(6, 0, 0, &retain(99));
+    let described = state.describe(LogId(1)).expect("it is there");
+    assert_eq!((described.trim_point, described.version), (Offset(4), 6));
 }
 
 #[test]

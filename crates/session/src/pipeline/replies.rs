@@ -25,6 +25,12 @@ impl<P> Pipeline<P> {
                 if let Some(at) = self.position(serial) {
                     let item = &mut self.queue[at];
                     item.pending -= 1;
+                    if let (CommandOutcome::LogDeleted { .. }, Some(log)) =
+                        (&outcome, item.work.log())
+                    {
+                        // The name may come to be another log's.
+                        self.logs.remove(log);
+                    }
                     if item.result.is_none() {
                         item.result = Some(Ok(outcome));
                     }

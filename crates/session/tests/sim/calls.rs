@@ -267,7 +267,7 @@ fn the_first_answer_of_a_lagging_replica_does_not_end_a_query() {
 }
 
 #[test]
-fn a_trim_right_behind_the_creation_of_its_log_finds_it() {
+fn a_trim_right_behind_the_creation_of_its_log_finds_it_also_where_the_name_was_another_logs() {
     let mut world = World::new(5);
     world.faults = Default::default();
     world.cluster.refuse_ppm = 0;
@@ -277,11 +277,20 @@ fn a_trim_right_behind_the_creation_of_its_log_finds_it() {
     commands(&mut world).push(now, Token(0), trim("fresh", 0), deadline);
     commands(&mut world).push(now, Token(1), Command::create("fresh", false), deadline);
     commands(&mut world).push(now, Token(2), trim("fresh", 0), deadline);
+    let delete = Command::on("fresh", Change::Delete);
+    commands(&mut world).push(now, Token(3), delete, deadline);
+    commands(&mut world).push(now, Token(4), Command::create("fresh", false), deadline);
+    commands(&mut world).push(now, Token(5), trim("fresh", 0), deadline);
     let mut ends = vec![];
     world.run(now + 2_000 * MS, |world| {
         while let Some(done) = commands(world).poll_done() {
             ends.push((done.token.0, done.result.err().map(|error| error.code)));
         }
     });
-    assert_eq!(ends, [(0, Some(Code::NotFound)), (1, None), (2, None)]);
+    let well = (1..=5).map(|token| (token, None));
+    let expected: Vec<_> = [(0, Some(Code::NotFound))]
+        .into_iter()
+        .chain(well)
+        .collect();
+    assert_eq!(ends, expected);
 }
