@@ -199,6 +199,16 @@ fn logs_are_made_described_trimmed_and_sealed_in_text_and_json() {
     );
     assert_eq!(text(&["read", "b", "--linearizable"]), "two\nthree\nfour\n");
     assert_eq!(text(&["read", "b", "--from", "3", "-n", "1"]), "three\n");
+    let told = cluster
+        .paxlog(&["read", "b", "-n", "1", "-v", "--output", "json"])
+        .run()
+        .ok();
+    let told: Value = serde_json::from_str(told.stderr.trim()).expect("one object");
+    assert_eq!(
+        (&told["next"], &told["tail"], &told["trim_point"]),
+        (&3.into(), &5.into(), &2.into())
+    );
+    assert!(told["stale_ms"].is_u64(), "of one replica, which leads");
     assert_eq!(text(&["read", "b", "--from", "tail-1"]), "four\n");
     assert_eq!(text(&["read", "b", "--from", "tail"]), "");
     assert_eq!(

@@ -94,7 +94,7 @@ pub use paxlog_session::{Compression, Error, Opened};
 pub use paxlog_wire::batch::Record;
 pub use paxlog_wire::client::{
     ConfigChange, Cursor, Durability, Expected, LastOutcome, LastReceipt, LogConfig,
-    LogDescription, MemberStatus, ReadFrom as From, Receipt, RoleStatus, Status, TailInfo,
+    LogDescription, MemberStatus, ReadFrom as From, Receipt, RoleStatus, Started, Status, TailInfo,
 };
 pub use paxlog_wire::{Code, LeaderHint, OutcomeFact, Retry, limits};
 pub use profile::{PROFILE_SAMPLE, Profile, ProfileError};

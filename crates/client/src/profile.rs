@@ -165,8 +165,11 @@ impl Profile {
         )
     }
 
-    /// Parses the text of the profile `path`, which other paths are relative to.
-    fn parse(text: &str, path: &Path) -> Result<Profile, ProfileError> {
+    /// Parses the text of the profile `path`, which the paths in it are relative to. Opens no file.
+    ///
+    /// # Errors
+    /// See [`ProfileError`].
+    pub fn parse(text: &str, path: &Path) -> Result<Profile, ProfileError> {
         let base = path.parent().unwrap_or(Path::new(""));
         let at = |byte: usize| {
             let lines = text.as_bytes()[..byte.min(text.len())]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use paxlog_session::{Read, ReadConfig, ReadOutput};
-use paxlog_wire::client::ReadFrom;
+use paxlog_wire::client::{ReadFrom, Started};
 
 use crate::driver::Driver;
 use crate::pool::Pool;
@@ -95,6 +95,12 @@ impl Reader {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// What the replica that gives the records said when it began, once one has: where the log begins and ends there,
+    /// and how old that may be. Another replica may take over; then it is what that one said.
+    pub fn started(&self) -> Option<Started> {
+        self.driver.machine.started()
     }
 
     /// The offset to read on from.

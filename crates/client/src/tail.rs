@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use paxlog_session::{TailConfig, TailOutput};
-use paxlog_wire::client::ReadFrom;
+use paxlog_wire::client::{ReadFrom, Started};
 
 use crate::driver::Driver;
 use crate::pool::Pool;
@@ -84,6 +84,12 @@ impl Tail {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// What the replica that sends the records said when it began, once one has: where the log begins and ends there,
+    /// and how old that may be. Another replica may take over; then it is what that one said.
+    pub fn started(&self) -> Option<Started> {
+        self.driver.machine.started()
     }
 
     /// The offset of the next record to come, once it is known.

@@ -406,7 +406,9 @@ impl Body {
                     if_absent: bits & 1 != 0,
                     config: match bits & 2 {
                         0 => LogConfig::default(),
-                        _ => r.config()?,
+                        _ => Some(r.config()?)
+                            .filter(|config| *config != LogConfig::default())
+                            .ok_or(DecodeError::Malformed("settings that set nothing"))?,
                     },
                 }
             }

@@ -104,6 +104,9 @@ impl Checkpoint {
             return Err(ReadError::Format);
         }
         let (rows, _) = rows.as_chunks::<BATCH_BYTES>();
+        if rows.iter().any(|row| u32_at(row, 44) != 0) {
+            return Err(ReadError::Format);
+        }
         let recent = rows
             .iter()
             .map(|row| {

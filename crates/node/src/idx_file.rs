@@ -117,6 +117,30 @@ impl<'a> IdxFile<'a> {
         })
     }
 
+    /// The same, for a file that was not looked at before: every row is held against what such a file can hold, in time
+    /// with their number. None also where rows are out of order, overlap, or reach beyond any offset or slot.
+    pub fn check(segment: u32, bytes: &'a [u8]) -> Option<IdxFile<'a>> {
+        let idx = IdxFile::open(segment, bytes)?;
+        let mut before: Option<(u64, Batch)> = None;
+        for row in idx.batches {
+            let (log, batch) = (u64_at(row, 0), idx.batch(row));
+            batch.start.0.checked_add(u64::from(batch.records))?;
+            let follows = before.is_none_or(|(last, before)| {
+                last < log
+                    || (last == log
+                        && before.end() <= batch.start
+                        && before.timestamp <= batch.timestamp)
+            });
+            if batch.records == 0 || !follows {
+                return None;
+            }
+            before = Some((log, batch));
+        }
+        let slots = || idx.slots.iter().map(|row| u64_at(row, 0));
+        let rise = slots().zip(slots().skip(1)).all(|(one, next)| one < next);
+        (rise && slots().next_back() != Some(u64::MAX)).then_some(idx)
+    }
+
     /// Every slot below was applied when the file was made, so each is chosen.
     pub fn applied(&self) -> Slot {
         self.applied
@@ -310,6 +334,39 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(IdxFile::open(7, &bytes[..end]).is_none());
         }
+    }
+
+    #[test]
+    fn rows_that_nobody_wrote_so_are_refused() {
+        let file = |batches: [(u64, u64, u32); 2], slots: [u64; 2]| {
+            let (mut rows, mut bytes) = (BytesMut::new(), MAGIC.to_vec());
+            for (log, start, records) in batches {
+                rows.put_u64_le(log);
+                rows.put_u64_le(start);
+                rows.put_u64_le(start);
+                rows.put_slice(&[1; 12]);
+                rows.put_u32_le(records);
+            }
+            for slot in slots {
+                rows.put_u64_le(slot);
+                rows.put_slice(&[1; 16]);
+            }
+            for number in [7u64, 2 << 32 | 2, 9] {
+                bytes.put_u64_le(number);
+            }
+            bytes.put_slice(&rows);
+            bytes
+        };
+        let is_good = |batches, slots| IdxFile::check(7, &file(batches, slots)).is_some();
+        let (batches, slots) = ([(1, 0, 3), (1, 3, 3)], [4, 6]);
+        assert!(is_good(batches, slots));
+        assert!(is_good([(1, 5, 3), (2, 0, 3)], slots), "another log");
+        assert!(!is_good([(1, 3, 3), (1, 0, 3)], slots), "out of order");
+        assert!(!is_good([(1, 0, 3), (1, 2, 3)], slots), "an overlap");
+        assert!(!is_good([(1, 0, 0), (1, 3, 3)], slots), "an empty batch");
+        assert!(!is_good([(1, 0, 3), (1, u64::MAX, 3)], slots), "no offset");
+        assert!(!is_good(batches, [6, 6]), "a slot twice");
+        assert!(!is_good(batches, [6, u64::MAX]), "no slot");
     }
 
     proptest! {

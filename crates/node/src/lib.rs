@@ -57,4 +57,4 @@ pub use replies::reply;
 pub use requests::command_of;
 pub use segments::HOT_SEGMENTS;
 pub use status::{Counters, Status};
-pub use value::ValueError;
+pub use value::{Front, PlacedCommand, ValueError};

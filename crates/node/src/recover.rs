@@ -172,7 +172,7 @@ impl Node {
             let idx = segment
                 .annotation
                 .as_deref()
-                .and_then(|bytes| IdxFile::open(segment.number, bytes));
+                .and_then(|bytes| IdxFile::check(segment.number, bytes));
             if idx.is_none() && (segment.annotation_lost || segment.annotation.is_some()) {
                 segments.note_pinned(segment.number);
             }

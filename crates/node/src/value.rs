@@ -121,7 +121,7 @@ impl ValueBuilder {
 
 /// A value's commands with the places of their batches.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Front {
+pub struct Front {
     /// The proposer's wall clock, nanoseconds since 1970.
     pub clock_ns: u64,
     /// The commands in their order.
@@ -130,7 +130,7 @@ pub(crate) struct Front {
 
 /// A command and where in the value its batch lies.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct PlacedCommand {
+pub struct PlacedCommand {
     /// The command.
     pub command: Command,
     /// Where its batch begins, in bytes from the value's start; its length is
@@ -176,7 +176,7 @@ impl Front {
     ///
     /// # Errors
     /// [`ValueError`]: the value was made by another release, or by a bug.
-    pub(crate) fn parse(value: &[Bytes]) -> Result<Front, ValueError> {
+    pub fn parse(value: &[Bytes]) -> Result<Front, ValueError> {
         let total = parts::len(value);
         let mut cursor = parts::Cursor::new(value);
         let head = cursor

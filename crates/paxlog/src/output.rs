@@ -131,9 +131,14 @@ pub(crate) fn print_sample(format: Format, text: &str) -> Result<(), Failure> {
 /// Says something beside the results, on stderr; nothing depends on it. With JSON, that is JSON as well: who reads stderr
 /// for an error finds an object a line.
 pub(crate) fn note(format: Format, text: &str) {
+    aside(format, text, || serde_json::json!({ "note": text }));
+}
+
+/// The same, with fields of its own in JSON.
+pub(crate) fn aside(format: Format, text: &str, json: impl FnOnce() -> serde_json::Value) {
     let mut stderr = io::stderr().lock();
     let _ = match format {
         Format::Text => writeln!(stderr, "{text}"),
-        Format::Json => writeln!(stderr, "{}", serde_json::json!({ "note": text })),
+        Format::Json => writeln!(stderr, "{}", json()),
     };
 }

@@ -1,14 +1,15 @@
 //! `paxlog read`: a log, or a part of it, up to the tail seen at the start.
 
 use clap::Args;
-use paxlog_client::{Consistency, ReadOptions};
+use paxlog_client::{Consistency, ReadOptions, Reader};
+use serde_json::json;
 
 use crate::cli::{DeadlineArg, Global};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::output::Stdout;
+use crate::output::{Format, Stdout};
 use crate::print::{As, Printer};
-use crate::{connect, position, time};
+use crate::{connect, output, position, time};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -47,6 +48,9 @@ pub(crate) struct ReadArgs {
     /// See everything that was acknowledged before: the replica asks the leader how far that is.
     #[arg(long)]
     linearizable: bool,
+    /// Say on stderr how far it read, and how old that may be.
+    #[arg(short, long)]
+    verbose: bool,
     #[command(flatten)]
     deadline: DeadlineArg,
 }
@@ -83,7 +87,13 @@ pub(crate) async fn read(global: &Global, args: ReadArgs) -> Result<(), Failure>
         };
         match batch {
             Ok(Some(batch)) => printer.batch(&mut out, &batch)?,
-            Ok(None) => return out.flush(),
+            Ok(None) => {
+                out.flush()?;
+                if args.verbose {
+                    tell(global.output, &args.log, &reader);
+                }
+                return Ok(());
+            }
             Err(error) => {
                 // What was read is good.
                 out.flush()?;
@@ -91,4 +101,23 @@ pub(crate) async fn read(global: &Global, args: ReadArgs) -> Result<(), Failure>
             }
         }
     }
+}
+
+/// How far it read, and of what.
+fn tell(format: Format, log: &str, reader: &Reader) {
+    let Some(started) = reader.started() else {
+        return;
+    };
+    let (next, tail) = (reader.next(), reader.tail());
+    let age = match started.stale_ms {
+        Some(ms) => format!("as of {ms} ms before the read began"),
+        None => "as of an unknown time".into(),
+    };
+    let text = format!("read {log} up to {next} of {tail}, {age}");
+    output::aside(format, &text, || {
+        json!({
+            "log": log, "next": next, "tail": tail, "trim_point": started.trim_point,
+            "version": started.version, "stale_ms": started.stale_ms,
+        })
+    });
 }

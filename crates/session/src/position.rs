@@ -11,7 +11,8 @@ use crate::Piece;
 pub(crate) struct Position {
     from: ReadFrom,
     next: Option<u64>,
-    log: Option<u64>,
+    /// What the replica that gives the records now said at first.
+    started: Option<Started>,
 }
 
 impl Position {
@@ -23,7 +24,7 @@ impl Position {
         Position {
             from,
             next,
-            log: None,
+            started: None,
         }
     }
 
@@ -33,7 +34,11 @@ impl Position {
 
     /// Whether a replica has begun to answer before.
     pub(crate) fn started_before(&self) -> bool {
-        self.log.is_some()
+        self.started.is_some()
+    }
+
+    pub(crate) fn started(&self) -> Option<Started> {
+        self.started
     }
 
     /// Where the next stream is to begin.
@@ -45,14 +50,14 @@ impl Position {
     }
 
     /// A stream begins. Gives the end of a gap, if there is one.
-    pub(crate) fn started(&mut self, started: &Started) -> Result<Option<u64>, WireError> {
-        if self.log.is_some_and(|log| log != started.log) {
+    pub(crate) fn start(&mut self, started: &Started) -> Result<Option<u64>, WireError> {
+        if self.started.is_some_and(|before| before.log != started.log) {
             return Err(WireError::new(
                 Code::LogDeleted,
                 "the log was deleted, and another one has its name now",
             ));
         }
-        self.log = Some(started.log);
+        self.started = Some(*started);
         match self.next {
             Some(next) if started.from > next => Ok(self.gap(started.from)),
             Some(_) => Ok(None),

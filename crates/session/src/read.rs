@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use paxlog_wire::client::{EndReason, LogRef, ReadEvent, ReadFrom, ReadRequest};
+use paxlog_wire::client::{EndReason, LogRef, ReadEvent, ReadFrom, ReadRequest, Started};
 use paxlog_wire::{Code, Frame, LeaderHint, WireError};
 
 use crate::attempts::{Attempts, millis};
@@ -141,6 +141,12 @@ impl Read {
         })
     }
 
+    /// What the replica that gives the records said when it began, once one has: where the log begins and ends there,
+    /// and how old that may be. Another replica may take over; then it is what that one said.
+    pub fn started(&self) -> Option<Started> {
+        self.position.started()
+    }
+
     /// The offset of the next record to come, once it is known.
     pub fn position(&self) -> Option<u64> {
         self.position.next()
@@ -207,7 +213,7 @@ impl Read {
 
     fn handle_event(&mut self, now: Nanos, event: ReadEvent, body: &[Bytes]) {
         match event {
-            ReadEvent::Started(started) => match self.position.started(&started) {
+            ReadEvent::Started(started) => match self.position.start(&started) {
                 Ok(gap) => {
                     self.link.worked();
                     self.attempts.worked();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use paxlog_wire::client::{Credit, LogRef, ReadFrom, TailEvent, TailRequest};
+use paxlog_wire::client::{Credit, LogRef, ReadFrom, Started, TailEvent, TailRequest};
 use paxlog_wire::{Code, Frame, LeaderHint, WireError};
 
 use crate::attempts::Attempts;
@@ -134,6 +134,12 @@ impl Tail {
         self.give_credit(bytes);
     }
 
+    /// What the replica that gives the records said when it began, once one has: where the log begins and ends there,
+    /// and how old that may be. Another replica may take over; then it is what that one said.
+    pub fn started(&self) -> Option<Started> {
+        self.position.started()
+    }
+
     /// The offset of the next record to come, once it is known.
     pub fn position(&self) -> Option<u64> {
         self.position.next()
@@ -222,7 +228,7 @@ impl Tail {
 
     fn handle_event(&mut self, now: Nanos, event: TailEvent, body: &[Bytes]) {
         match event {
-            TailEvent::Started(started) => match self.position.started(&started) {
+            TailEvent::Started(started) => match self.position.start(&started) {
                 Ok(gap) => {
                     self.link.worked();
                     self.attempts.worked();

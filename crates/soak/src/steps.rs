@@ -49,6 +49,11 @@ pub(crate) const ALL: &[Step] = &[
         run: session,
     },
     Step {
+        name: "hostile",
+        what: "kept inputs of the fuzz targets, changed at random, into every decoder",
+        run: hostile,
+    },
+    Step {
         name: "kills",
         what: "kill -9 of replicas under load, every acknowledged record looked for afterwards",
         run: kills,
@@ -230,6 +235,25 @@ fn session(context: &Context) -> Result<String> {
         "{} tests, seeds {first}..{}",
         said.passed,
         first + count
+    ))
+}
+
+fn hostile(context: &Context) -> Result<String> {
+    let (count, seed) = (context.pick(2_000_000, 20_000), context.seed);
+    let said = Tests {
+        package: "paxlog-fuzz",
+        test: "replay",
+        only: &[],
+        variables: &[
+            ("PAXLOG_FUZZ_INPUTS", count.to_string()),
+            ("PAXLOG_FUZZ_SEED", seed.to_string()),
+        ],
+        patience: 2 * HOUR,
+    }
+    .run(context)?;
+    Ok(format!(
+        "{} tests, {count} inputs a target, seed {seed}",
+        said.passed
     ))
 }
 

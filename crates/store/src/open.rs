@@ -185,7 +185,7 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
 
 /// Whether a segment holds slots that are replayed, by its `.idx` file.
 fn is_replayed(number: u32, annotation: &[u8], from: Slot) -> bool {
-    let Some(idx) = IdxFile::open(number, annotation) else {
+    let Some(idx) = IdxFile::check(number, annotation) else {
         return true;
     };
     idx.slot_range().is_some_and(|(_, end)| end > from)

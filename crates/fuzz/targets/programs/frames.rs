@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    (paxlog_fuzz::target("frames").expect("a target of this name").run)(input)
+});
