@@ -58,6 +58,15 @@ pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
+/// Runs an input through the target of this name.
+///
+/// # Panics
+/// When there is none, or it does not take the input well.
+pub fn run(name: &str, input: &[u8]) {
+    let target = target(name).unwrap_or_else(|| panic!("there is no target `{name}`"));
+    (target.run)(input);
+}
+
 /// Where the kept inputs of a target lie.
 pub fn corpus(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -127,8 +127,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<State, CheckpointError> {
     state.last_timestamp = Timestamp(r.u64()?);
     state.logs.next = r.u64()?;
     state.producers.next = r.u64()?;
+    let nexts = [state.logs.next, state.producers.next];
+    ensure(nexts.iter().all(|next| *next > 0), "an id of 0 to come")?;
     ensure(
-        state.logs.next <= COUNT_MAX && state.producers.next <= COUNT_MAX,
+        nexts.iter().all(|next| *next <= COUNT_MAX),
         "ids nearly spent",
     )?;
     decode_logs(&mut r, &mut state)?;

@@ -74,7 +74,8 @@ impl AppenderConfig {
 pub enum AppendEvent {
     /// The producer and the log are open; said once, or [`AppendEvent::Closed`] instead.
     Opened(Opened),
-    /// An append ended. In the order in which they were taken, each exactly once.
+    /// An append ended. Each does exactly once; in the order in which they were taken, but for one whose deadline passes
+    /// before that of an earlier one.
     Done {
         /// Its token.
         token: Token,

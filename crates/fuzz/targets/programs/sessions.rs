@@ -1,5 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    (paxlog_fuzz::target("sessions").expect("a target of this name").run)(input)
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| paxlog_fuzz::run("sessions", input));
