@@ -90,7 +90,7 @@ pub(crate) async fn read(global: &Global, args: ReadArgs) -> Result<(), Failure>
             Ok(None) => {
                 out.flush()?;
                 if args.verbose {
-                    tell(global.output, &args.log, &reader);
+                    tell(global.output, &args, &reader);
                 }
                 return Ok(());
             }
@@ -104,12 +104,14 @@ pub(crate) async fn read(global: &Global, args: ReadArgs) -> Result<(), Failure>
 }
 
 /// How far it read, and of what.
-fn tell(format: Format, log: &str, reader: &Reader) {
+fn tell(format: Format, args: &ReadArgs, reader: &Reader) {
     let Some(started) = reader.started() else {
         return;
     };
     let (next, tail) = (reader.next(), reader.tail());
+    let log = &args.log;
     let age = match started.stale_ms {
+        _ if args.linearizable => "with everything acknowledged before".into(),
         Some(ms) => format!("as of {ms} ms before the read began"),
         None => "as of an unknown time".into(),
     };

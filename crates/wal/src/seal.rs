@@ -160,7 +160,7 @@ impl Trailer {
             && trailer.next_seq > seq
             && trailer.next_seq <= u32::MAX as u64
             && trailer.end.offset() <= size - TRAILER
-            && trailer.index_len as u64 == trailer.frames * ENTRY;
+            && trailer.frames.checked_mul(ENTRY) == Some(trailer.index_len as u64);
         possible.then_some(trailer)
     }
 

@@ -162,6 +162,11 @@ pub(crate) fn survey(disk: &dyn Disk, identity: Identity, mode: Mode) -> Result<
         _ => segments.len(),
     };
     controls(&mut s, disk, &segments, &walked, wal)?;
+    // Nobody retires the segment that the end is in. A RETIRE that names it is not ours, checksum or not, and what it names
+    // there is kept.
+    if let End::Open { segment, .. } | End::Lost { segment, .. } = walked.end {
+        s.live.insert(segments[segment].seq);
+    }
     let beyond = segments.split_off(ends_before);
     s.left_over.extend(beyond.into_iter().map(|b| {
         let seq = b.seq;
