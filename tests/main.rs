@@ -19,6 +19,7 @@
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
 //! | `simulator` | `paxlog sim`: runs from seeds and plans, shrinking, what is refused |
 //! | `cli` | exit codes, results, errors in text and JSON |
+//! | `codes` | every error code there is: how it comes about, what it promises, and that it is so |
 //! | `verbs` | every command there is: its JSON, its errors, its help; none can be forgotten |
 //! | `pipes` | pipes that close, signals, streams that cannot be written: nothing lost, nothing left behind |
 //! | `terminal` | colours and progress: on a terminal that wants them, nowhere else |
@@ -31,6 +32,7 @@
 
 mod bad_input;
 mod cli;
+mod codes;
 mod compression;
 mod durable;
 mod exactly_once;
