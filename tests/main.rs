@@ -20,6 +20,7 @@
 //! | `simulator` | `paxlog sim`: runs from seeds and plans, shrinking, what is refused |
 //! | `cli` | exit codes, results, errors in text and JSON |
 //! | `codes` | every error code there is: how it comes about, what it promises, and that it is so |
+//! | `table` | every verb × good and wrong input, no leader here, a leader lost midway, a deadline, a signal |
 //! | `verbs` | every command there is: its JSON, its errors, its help; none can be forgotten |
 //! | `pipes` | pipes that close, signals, streams that cannot be written: nothing lost, nothing left behind |
 //! | `terminal` | colours and progress: on a terminal that wants them, nowhere else |
@@ -49,6 +50,7 @@ mod retention;
 mod roundtrip;
 mod simulator;
 mod support;
+mod table;
 mod tail;
 mod terminal;
 mod times;
