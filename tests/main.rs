@@ -14,6 +14,7 @@
 //! | `unknown` | appends whose outcome is unknown, and how their producer's name settles it |
 //! | `times` | reads by time: exact, in memory and in cold segments, after trims and restarts |
 //! | `retention` | records go by age and by bytes, what is to be kept stays, disk space comes back |
+//! | `fair` | rates, and that who floods the leader keeps nobody else waiting |
 //! | `failover` | how long appends pause when the leader is killed |
 //! | `wiped` | a replica that lost its directory does not vote |
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
@@ -39,6 +40,7 @@ mod durable;
 mod exactly_once;
 mod examples;
 mod failover;
+mod fair;
 mod interop;
 mod kills;
 mod majority;
