@@ -312,6 +312,53 @@ fn logs_are_made_described_trimmed_and_sealed_in_text_and_json() {
 }
 
 #[test]
+fn messages_are_records_in_json_where_that_is_asked_for() {
+    let mut cluster = single();
+    let append = |messages: &[&str]| {
+        let append = cluster.paxlog(&["append", "notes", "--as", "json", "--output", "json"]);
+        let append = messages
+            .iter()
+            .fold(append, |append, text| append.args(&["-m", text]));
+        append.run()
+    };
+    // All or none: what is wrong is found before anything is sent.
+    for (messages, says) in [
+        (
+            &["{\"payload\":\"a\"}", "no json"][..],
+            "-m number 2 is not JSON",
+        ),
+        (&["{}"], "-m number 1 has neither"),
+        (&[""], "-m number 1 is not JSON"),
+        (&["{\"payload\":1}"], "\"payload\" that is not text"),
+    ] {
+        let error = append(messages).error(2);
+        let facts = ["code", "retry", "outcome"].map(|fact| error[fact].clone());
+        let expected = ["Invalid", "never", "not_applied"].map(Value::from);
+        assert_eq!(facts, expected, "{error}");
+        let message = error["message"].as_str().expect("text");
+        assert!(message.contains(says), "{message}");
+    }
+    assert_eq!(cluster.paxlog(&["log", "list"]).run().ok().text(), "");
+    let good = [
+        "{\"key\":\"k\",\"headers\":[[\"h\",\"v\"]],\"payload\":\"one\"}",
+        "{\"payload_base64\":\"AP8=\"}",
+    ];
+    assert_eq!(append(&good).ok().json()["records"], 2);
+    let read = cluster.paxlog(&["read", "notes", "--linearizable", "--output", "json"]);
+    let records = read.run().ok().json_lines();
+    assert_eq!(records[0]["key"], "k");
+    assert_eq!(records[0]["headers"], serde_json::json!([["h", "v"]]));
+    assert_eq!(records[0]["payload"], "one");
+    assert_eq!(records[1]["payload_base64"], "AP8=");
+    // As lines they are what they are.
+    let plain = ["append", "plain", "-m", good[0]];
+    cluster.paxlog(&plain).run().ok();
+    let read = cluster.paxlog(&["read", "plain", "--linearizable"]).run();
+    assert_eq!(read.ok().text(), format!("{}\n", good[0]));
+    cluster.finish();
+}
+
+#[test]
 fn damage_that_wal_verify_finds_is_5() {
     let mut cluster = single();
     cluster

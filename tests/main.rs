@@ -14,11 +14,14 @@
 //! | `unknown` | appends whose outcome is unknown, and how their producer's name settles it |
 //! | `times` | reads by time: exact, in memory and in cold segments, after trims and restarts |
 //! | `retention` | records go by age and by bytes, what is to be kept stays, disk space comes back |
+//! | `fair` | rates, and that who floods the leader keeps nobody else waiting |
 //! | `failover` | how long appends pause when the leader is killed |
 //! | `wiped` | a replica that lost its directory does not vote |
 //! | `bad_input` | wrong files, flags, certificates and bytes are refused, and the cluster serves on |
 //! | `simulator` | `paxlog sim`: runs from seeds and plans, shrinking, what is refused |
 //! | `cli` | exit codes, results, errors in text and JSON |
+//! | `codes` | every error code there is: how it comes about, what it promises, and that it is so |
+//! | `table` | every verb × good and wrong input, no leader here, a leader lost midway, a deadline, a signal |
 //! | `verbs` | every command there is: its JSON, its errors, its help; none can be forgotten |
 //! | `pipes` | pipes that close, signals, streams that cannot be written: nothing lost, nothing left behind |
 //! | `terminal` | colours and progress: on a terminal that wants them, nowhere else |
@@ -31,11 +34,13 @@
 
 mod bad_input;
 mod cli;
+mod codes;
 mod compression;
 mod durable;
 mod exactly_once;
 mod examples;
 mod failover;
+mod fair;
 mod interop;
 mod kills;
 mod majority;
@@ -47,6 +52,7 @@ mod retention;
 mod roundtrip;
 mod simulator;
 mod support;
+mod table;
 mod tail;
 mod terminal;
 mod times;

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::stub::Stub;
 use crate::support::{
-    Cluster, Options, Plumbed, Ports, Rng, Signal, paxlog, signal, skipped, until,
+    Cluster, Options, Plumbed, Ports, Rng, Signal, listens, paxlog, signal, skipped,
 };
 use crate::verbs::{World, rows};
 
@@ -41,20 +42,6 @@ fn nothing_left(dir: &Path, of: &str) {
         .map(|entry| entry.expect("readable").file_name())
         .collect();
     assert!(left.is_empty(), "{of} left {left:?}");
-}
-
-/// Waits until a process listens to SIGINT; where that cannot be seen it has had some time.
-fn listens(run: &Plumbed) {
-    let status = format!("/proc/{}/status", run.child.id());
-    until("it listens to signals", || {
-        let Ok(status) = std::fs::read_to_string(&status) else {
-            std::thread::sleep(std::time::Duration::from_secs(1));
-            return Some(());
-        };
-        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"))?;
-        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
-        (caught & 0b10 != 0).then_some(())
-    });
 }
 
 #[test]
@@ -310,12 +297,67 @@ fn ctrl_c_is_heard_while_nobody_answers() {
             let (said, stderr) = std::io::pipe().expect("a pipe");
             let run = cluster.paxlog(arguments).args(&["--deadline", "10m"]);
             let run = run.spawn(Stdio::null(), Stdio::null(), stderr);
-            listens(&run);
+            listens(run.child.id());
             signal(&run.child, kind);
             // The deadline is far beyond the patience of this.
             assert_eq!(run.end(), Some(130), "{arguments:?}");
             let said = std::io::read_to_string(said).expect("text");
             assert!(said.contains("interrupted"), "{arguments:?}: {said}");
+        }
+    }
+}
+
+/// What changes something, once, and to whom: said of the log `silent`.
+const CHANGES: &[&str] = &[
+    "trim silent 1",
+    "seal silent",
+    "fence silent w",
+    "cursor set silent me 1",
+    "cursor delete silent me",
+    "log create silent",
+    "log alter silent --retention-age 7d",
+    "log delete silent",
+];
+
+#[test]
+fn ctrl_c_says_of_a_change_whether_it_may_have_happened() {
+    let cluster = Cluster::made(&Options {
+        replicas: 1,
+        create_on_append: true,
+    });
+    let begin = |words: &str, form: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let run = cluster.paxlog(&words);
+        run.args(&["--deadline", "10m", "--output", form]).start()
+    };
+    // Nobody is there to send it to.
+    for words in CHANGES {
+        let run = begin(words, "json");
+        run.listens();
+        run.send(Signal::INT);
+        let error = run.end().error(130);
+        let facts = (&error["code"], &error["outcome"]);
+        let expected = (&"Interrupted".into(), &"not_applied".into());
+        assert_eq!(facts, expected, "{words}: {error}");
+    }
+    // Somebody takes it, and says no more.
+    let stub = Stub::in_place_of(&cluster, 1);
+    for words in CHANGES {
+        for (form, kind) in [("json", Signal::INT), ("text", Signal::TERM)] {
+            let run = begin(words, form);
+            stub.taken();
+            run.send(kind);
+            let output = run.end();
+            if form == "text" {
+                let output = output.code(130);
+                assert_eq!(output.text(), "", "{words}");
+                output.says(&["sent", "unknown", "look before you send it again"]);
+                continue;
+            }
+            let error = output.error(130);
+            let facts = ["code", "outcome", "retry"].map(|fact| error[fact].clone());
+            let expected = ["Interrupted", "unknown", "now"].map(Value::from);
+            assert_eq!(facts, expected, "{words}: {error}");
         }
     }
 }

@@ -112,10 +112,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn made() -> World {
-        let cluster = Cluster::started_with(&Options {
+        World::over(Cluster::started_with(&Options {
             replicas: 1,
             create_on_append: true,
-        });
+        }))
+    }
+
+    /// The same over any cluster.
+    pub(crate) fn over(cluster: Cluster) -> World {
+        for log in ["notes", "shut", "fenced"] {
+            cluster.paxlog(&["log", "create", log]).run().ok();
+        }
         let append = cluster.paxlog(&["append", "notes"]);
         append.stdin("one\ntwo\nthree\n").run().ok();
         cluster.paxlog(&["append", "shut", "-m", "x"]).run().ok();

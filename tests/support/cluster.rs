@@ -134,6 +134,15 @@ impl Cluster {
         text
     }
 
+    /// Adds to the config file of each replica, before they are started.
+    pub(crate) fn configure(&self, section: &str) {
+        for place in &self.places {
+            let mut text = std::fs::read_to_string(&place.config).expect("there");
+            text.push_str(section);
+            std::fs::write(&place.config, text).expect("written");
+        }
+    }
+
     pub(crate) fn format(&self, id: u16) {
         let config = &self.place(id).config;
         paxlog(["format", "--config"]).arg(config).run().ok();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::LIVENESS;
+use super::{LIVENESS, until};
 
 pub(crate) use rustix::process::Signal;
 
@@ -240,6 +240,11 @@ impl Running {
         signal(&self.child, signal_sent);
     }
 
+    /// Waits until it listens to SIGINT; where that cannot be seen it has had some time.
+    pub(crate) fn listens(&self) {
+        listens(self.child.id());
+    }
+
     /// Ends its input, and waits for its end.
     pub(crate) fn end_after_input(mut self) -> Output {
         self.stdin = None;
@@ -366,6 +371,20 @@ impl Output {
         }
         self
     }
+}
+
+/// Waits until a process listens to SIGINT; where that cannot be seen it has had some time.
+pub(crate) fn listens(process: u32) {
+    let status = format!("/proc/{process}/status");
+    until("it listens to signals", || {
+        let Ok(status) = std::fs::read_to_string(&status) else {
+            std::thread::sleep(Duration::from_secs(1));
+            return Some(());
+        };
+        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        (caught & 0b10 != 0).then_some(())
+    });
 }
 
 /// What any command printed; for programs that are not ours.

@@ -4,15 +4,11 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use paxlog_client::Profile;
-use paxlog_quic::{
-    Connection, Credentials, Endpoint, Expect, FrameReceiver, FrameSender, Plane, Tuning,
-};
-use paxlog_wire::client::{
-    ClientHello, ControlEvent, LogRef, ReadEvent, ReadFrom, ReadRequest, split_batches,
-};
-use paxlog_wire::{FrameLimits, batch};
+use paxlog_wire::batch;
+use paxlog_wire::client::{ReadEvent, ReadFrom, split_batches};
 
 use super::LIVENESS;
+use super::raw::Raw;
 
 /// A record as one replica has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +33,7 @@ pub(crate) async fn starts_at(
     from: &[ReadFrom],
 ) -> Vec<u64> {
     let begin = async {
-        let replica = Replica::connect(profile, address).await;
+        let replica = Raw::connect(profile, address).await;
         let mut starts = Vec::with_capacity(from.len());
         for from in from {
             // One record: where it begins is all that is asked.
@@ -54,86 +50,8 @@ pub(crate) async fn starts_at(
         .expect("reads begin")
 }
 
-/// A connection to one replica.
-struct Replica {
-    connection: Connection,
-    /// They end when they are dropped.
-    _kept: (Endpoint, FrameSender, FrameReceiver),
-}
-
-/// A read stream of it.
-struct Stream {
-    _sender: FrameSender,
-    receiver: FrameReceiver,
-}
-
-impl Replica {
-    async fn connect(profile: &Profile, address: SocketAddr) -> Replica {
-        let credentials =
-            Credentials::load(&profile.ca, &profile.cert, &profile.key).expect("good credentials");
-        let endpoint =
-            Endpoint::dial_only(Plane::Clients, &credentials, Tuning::of(Plane::Clients))
-                .expect("a socket");
-        let connection = endpoint
-            .connect(address, Expect::AnyReplica)
-            .await
-            .expect("the replica answers");
-        let (mut control, mut events) = connection
-            .open_bi(FrameLimits::TO_CLIENT)
-            .await
-            .expect("a stream");
-        control
-            .send(&ClientHello::new(profile.cluster))
-            .await
-            .expect("sent");
-        let hello = events.next().await.expect("received").expect("a frame");
-        assert!(matches!(
-            paxlog_wire::decode(&hello),
-            Ok(ControlEvent::Hello(_))
-        ));
-        Replica {
-            connection,
-            _kept: (endpoint, control, events),
-        }
-    }
-
-    async fn read(&self, log: &str, from: ReadFrom, records_max: u64) -> Stream {
-        let (mut sender, receiver) = self
-            .connection
-            .open_bi(FrameLimits::TO_CLIENT)
-            .await
-            .expect("a stream");
-        let request = ReadRequest {
-            deadline_ms: LIVENESS.as_millis() as u32,
-            log: LogRef::Name(log.into()),
-            from,
-            records_max,
-            bytes_max: 0,
-            until_tail: true,
-            until_timestamp: 0,
-            wait_ms: 0,
-            strict: true,
-            linearizable: false,
-        };
-        sender.send(&request).await.expect("sent");
-        Stream {
-            _sender: sender,
-            receiver,
-        }
-    }
-}
-
-impl Stream {
-    async fn next(&mut self) -> (ReadEvent, Vec<Bytes>) {
-        let frame = self.receiver.next().await.expect("received");
-        let frame = frame.expect("a read ends with a last event");
-        let event = paxlog_wire::decode::<ReadEvent>(&frame).expect("an event");
-        (event, frame.body)
-    }
-}
-
 async fn read(profile: &Profile, address: SocketAddr, log: &str) -> Vec<Stored> {
-    let replica = Replica::connect(profile, address).await;
+    let replica = Raw::connect(profile, address).await;
     let mut stream = replica.read(log, ReadFrom::First, 0).await;
     let mut stored = Vec::new();
     loop {

@@ -8,14 +8,18 @@ pub(crate) mod hostile;
 mod http;
 pub(crate) mod load;
 mod ports;
+pub(crate) mod raw;
 mod rng;
+pub(crate) mod stub;
 mod text;
 pub(crate) mod trace;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use cluster::{Cluster, Options};
-pub(crate) use command::{Output, Paxlog, Plumbed, Running, Signal, output_of, paxlog, signal};
+pub(crate) use command::{
+    Output, Paxlog, Plumbed, Running, Signal, listens, output_of, paxlog, signal,
+};
 pub(crate) use direct::{Stored, read_at, starts_at};
 pub(crate) use example::example;
 pub(crate) use http::{get, status_of};
@@ -26,6 +30,9 @@ pub(crate) use text::real_text;
 /// Everything that must happen at last happens within this, on a machine that is busy with other things, or is
 /// a failure.
 pub(crate) const LIVENESS: Duration = Duration::from_secs(90);
+
+/// For clusters whose leader is talked to by hand: on a busy machine it should not be another one without need.
+pub(crate) const PATIENT: &str = "\n[timing]\nheartbeat = \"100ms\"\n";
 
 /// How often something is looked at that tells nobody when it changes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

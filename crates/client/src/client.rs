@@ -76,6 +76,13 @@ impl Client {
         self.pool.close().await;
     }
 
+    /// Ends every trim, seal, fence and other change that is under way, of all clones, at once and with what is known: an
+    /// unknown outcome if it was sent and not answered, else not applied. Appends and reads are not touched. For a program
+    /// that is told to stop and wants to say what became of its last command.
+    pub fn give_up_changes(&self) {
+        self.commands.give_up();
+    }
+
     /// Opens a producer and a log for appending.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ struct Queue {
     /// The task waits for something in the inbox; none while there is no task.
     waker: Option<Waker>,
     running: bool,
+    /// What is under way is given up.
+    given_up: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,16 @@ impl Commands {
         };
         receiver.await.map_err(gone)?
     }
+
+    /// Ends what is under way with what is known of it.
+    pub(crate) fn give_up(&self) {
+        let mut queue = lock(&self.queue);
+        // Without a task nothing is under way.
+        queue.given_up = queue.running;
+        if let Some(waker) = queue.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 impl Drop for Commands {
@@ -108,17 +120,22 @@ impl Future for Task {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let task = &mut *self;
         loop {
-            let inbox = match task.queue.upgrade() {
+            let (inbox, given_up) = match task.queue.upgrade() {
                 Some(queue) => {
                     let mut queue = lock(&queue);
                     queue.waker = Some(context.waker().clone());
-                    std::mem::take(&mut queue.inbox)
+                    let given_up = std::mem::take(&mut queue.given_up);
+                    (std::mem::take(&mut queue.inbox), given_up)
                 }
                 None if task.replies.is_empty() => return Poll::Ready(()),
-                None => VecDeque::new(),
+                None => (VecDeque::new(), false),
             };
             for item in inbox {
                 task.give(item);
+            }
+            if given_up {
+                let why = Error::new(Code::Unavailable, "it was given up before it was answered");
+                task.driver.machine.give_up(why);
             }
             while let Some(done) = task.driver.machine.poll_done() {
                 let at = task

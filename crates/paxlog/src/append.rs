@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::input::{self, As, Chunk, Chunks};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Format, Stdout};
-use crate::time;
+use crate::{record_json, time};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -30,6 +30,7 @@ use crate::time;
   paxlog append notes book.txt                   a record a line
   some-program | paxlog append events            as it comes
   paxlog append blobs photo.jpg --as whole       a record
+  paxlog append events -m '{\"key\":\"k\",\"payload\":\"v\"}' --as json
   paxlog append events in.jsonl --as json        {\"key\":…,\"headers\":[[\"k\",\"v\"]],\"payload\":…} a line
   find . -print0 | paxlog append names -0        a record between NULs
   paxlog append notes -m x --if-tail 42          only if that is where the log ends
@@ -54,7 +55,7 @@ pub(crate) struct AppendArgs {
     /// The input; `-` or nothing is stdin.
     #[arg(conflicts_with = "messages")]
     file: Option<PathBuf>,
-    /// Append this text as one record; may be given several times.
+    /// Append this text as one record, or the record that it is with `--as json`; may be given several times.
     #[arg(
         short = 'm',
         long = "message",
@@ -121,7 +122,7 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
         let length = input.length;
         (input::start(input, args.how, args.nul), length)
     } else {
-        (texts(args.messages), None)
+        (texts(args.messages, args.how)?, None)
     };
     let interrupt = Interrupt::watch();
     let deadline = args.deadline.deadline;
@@ -168,18 +169,25 @@ async fn attempt(global: &Global, args: AppendArgs, done: &mut Summary) -> Resul
     run.all(&appender, first, chunks, &interrupt, done).await
 }
 
-/// `-m`: as if it had been read.
-fn texts(messages: Vec<String>) -> Chunks {
+/// `-m`: as if it had been read, each a record.
+fn texts(messages: Vec<String>, how: As) -> Result<Chunks, Failure> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let input_bytes = messages.iter().map(|m| m.len() as u64).sum();
-    let records = messages.into_iter().map(Record::new).collect();
+    let records = messages.into_iter().enumerate();
+    let records = records
+        .map(|(index, text)| match how {
+            As::Lines | As::Whole => Ok(Record::new(text)),
+            As::Json => record_json::from_json(text.as_bytes())
+                .map_err(|problem| Failure::usage(format!("-m number {} {problem}", index + 1))),
+        })
+        .collect::<Result<_, _>>()?;
     sender
         .try_send(Ok(input::Chunk {
             records,
             input_bytes,
         }))
         .expect("the channel is new and has room");
-    receiver
+    Ok(receiver)
 }
 
 fn progress(length: Option<u64>, verbose: bool) -> ProgressBar {

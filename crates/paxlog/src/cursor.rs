@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use paxlog_client::{Consistency, Cursor, Expected};
 use serde_json::json;
 
+use crate::change::Change;
 use crate::cli::{DeadlineArg, Global};
 use crate::failure::Failure;
 use crate::output::{self, Format, Stdout};
@@ -140,9 +141,13 @@ async fn set(global: &Global, args: SetArgs) -> Result<(), Failure> {
         (None, true) => Expected::Absent,
         (None, false) => Expected::Any,
     };
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let set = client
-        .set_cursor(&args.log, &args.name, args.offset, expect)
+    let change = Change::begin(global, args.deadline.deadline).await?;
+    let set = change
+        .run(
+            change
+                .client
+                .set_cursor(&args.log, &args.name, args.offset, expect),
+        )
         .await?;
     match global.output {
         Format::Json => output::print_json(&json!({
@@ -183,8 +188,10 @@ async fn list(global: &Global, args: ListArgs) -> Result<(), Failure> {
 }
 
 async fn delete(global: &Global, args: DeleteArgs) -> Result<(), Failure> {
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let deleted = client.delete_cursor(&args.log, &args.name).await?;
+    let change = Change::begin(global, args.deadline.deadline).await?;
+    let deleted = change
+        .run(change.client.delete_cursor(&args.log, &args.name))
+        .await?;
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,

@@ -115,6 +115,12 @@ impl Failure {
         Failure::new(Exit::Unread, "nobody reads stdout any more")
     }
 
+    /// The same in other words.
+    pub(crate) fn saying(mut self, message: impl Into<String>) -> Failure {
+        self.message = message.into();
+        self
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self

@@ -4,8 +4,8 @@ use clap::Args;
 use paxlog_client::Expected;
 use serde_json::json;
 
+use crate::change::Change;
 use crate::cli::{DeadlineArg, Global};
-use crate::connect;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -45,9 +45,11 @@ pub(crate) async fn fence(global: &Global, args: FenceArgs) -> Result<(), Failur
         (None, true) => Expected::Absent,
         (None, false) => Expected::Any,
     };
-    let client = connect::connect(global, args.deadline.deadline).await?;
+    let change = Change::begin(global, args.deadline.deadline).await?;
     let token = args.token.as_deref();
-    let fenced = client.fence(&args.log, token, expect).await?;
+    let fenced = change
+        .run(change.client.fence(&args.log, token, expect))
+        .await?;
     match (global.output, token) {
         (Format::Json, _) => output::print_json(&json!({
             "log": args.log,

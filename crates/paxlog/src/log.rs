@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use paxlog_client::{Consistency, CreateOptions, LogDescription};
 use serde_json::json;
 
+use crate::change::Change;
 use crate::cli::{DeadlineArg, Global};
 use crate::failure::Failure;
 use crate::output::{self, Format, Stdout};
@@ -117,12 +118,14 @@ pub(crate) async fn log(global: &Global, command: LogCommand) -> Result<(), Fail
 }
 
 async fn create(global: &Global, args: CreateArgs) -> Result<(), Failure> {
-    let client = connect::connect(global, args.deadline.deadline).await?;
+    let change = Change::begin(global, args.deadline.deadline).await?;
     let options = CreateOptions {
         if_absent: args.if_absent,
         config: args.settings.config(),
     };
-    let created = client.create_log(&args.log, options).await?;
+    let created = change
+        .run(change.client.create_log(&args.log, options))
+        .await?;
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,
@@ -140,26 +143,43 @@ async fn alter(global: &Global, args: AlterArgs) -> Result<(), Failure> {
         return Err(Failure::usage("nothing to change was named")
             .hint("see `paxlog log alter --help` for what can be set"));
     }
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let altered = client.alter_log(&args.log, args.settings.change()).await?;
-    let log = client
-        .describe_log(&args.log, Consistency::Linearizable)
+    let change = Change::begin(global, args.deadline.deadline).await?;
+    let altered = change
+        .run(change.client.alter_log(&args.log, args.settings.change()))
         .await?;
+    let question = change
+        .client
+        .describe_log(&args.log, Consistency::Linearizable);
+    let config = match change.ask(question).await {
+        Ok(log) => Some(log.config),
+        // What was asked for is done: to say anything else would have it done again.
+        Err(why) => {
+            let note =
+                format!("the settings were changed; what they all are now is not known: {why}");
+            output::note(global.output, &note);
+            None
+        }
+    };
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,
-            "config": settings::to_json(&log.config),
+            "config": config.as_ref().map(settings::to_json),
             "version": altered.version,
         })),
         Format::Text => {
-            output::print_line(&format!("{} {}", args.log, settings::to_text(&log.config)))
+            let said = config.as_ref().map(settings::to_text);
+            output::print_line(&format!(
+                "{} {}",
+                args.log,
+                said.unwrap_or("changed".into())
+            ))
         }
     }
 }
 
 async fn delete(global: &Global, args: DeleteArgs) -> Result<(), Failure> {
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let deleted = client.delete_log(&args.log).await?;
+    let change = Change::begin(global, args.deadline.deadline).await?;
+    let deleted = change.run(change.client.delete_log(&args.log)).await?;
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,

@@ -3,6 +3,7 @@
 mod append;
 mod bench;
 mod certs;
+mod change;
 mod check_tail;
 mod cli;
 mod cluster;

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::change::Change;
 use crate::cli::{DeadlineArg, Global};
-use crate::connect;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -20,8 +20,8 @@ pub(crate) struct SealArgs {
 }
 
 pub(crate) async fn seal(global: &Global, args: SealArgs) -> Result<(), Failure> {
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let sealed = client.seal(&args.log).await?;
+    let change = Change::begin(global, args.deadline.deadline).await?;
+    let sealed = change.run(change.client.seal(&args.log)).await?;
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::change::Change;
 use crate::cli::{DeadlineArg, Global};
-use crate::connect;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -22,8 +22,8 @@ pub(crate) struct TrimArgs {
 }
 
 pub(crate) async fn trim(global: &Global, args: TrimArgs) -> Result<(), Failure> {
-    let client = connect::connect(global, args.deadline.deadline).await?;
-    let trimmed = client.trim(&args.log, args.to).await?;
+    let change = Change::begin(global, args.deadline.deadline).await?;
+    let trimmed = change.run(change.client.trim(&args.log, args.to)).await?;
     match global.output {
         Format::Json => output::print_json(&json!({
             "log": args.log,

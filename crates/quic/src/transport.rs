@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use paxlog_wire::limits::CLIENT_STREAMS_MAX;
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
@@ -58,7 +59,7 @@ pub(crate) fn transport(plane: Plane, tuning: &Tuning, lid: &Lid) -> TransportCo
     match plane {
         // Streams are opened by clients: control, commands, queries, reads and tails.
         Plane::Clients => config
-            .max_concurrent_bidi_streams(VarInt::from_u32(256))
+            .max_concurrent_bidi_streams(VarInt::from_u32(CLIENT_STREAMS_MAX))
             .max_concurrent_uni_streams(VarInt::from_u32(0)),
         // One for the hello, and the streams of envelopes.
         Plane::Replicas => config

@@ -11,6 +11,8 @@ use crate::{Effect, Error, Nanos};
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     last: Option<Error>,
+    /// A copy that was damaged: of more weight than what those said who have none to give.
+    damaged: Option<Error>,
     /// Answers that a replica which lags may give although they are not so.
     maybe_stale: usize,
 }
@@ -97,6 +99,7 @@ impl Attempts {
             link.tracker.forget(&server);
             if error.code == Code::Corrupt {
                 link.hopeless_at(server);
+                self.damaged = Some(error.clone());
             }
         }
         link.close(effects);
@@ -132,7 +135,7 @@ impl Attempts {
 
     /// How the call ends when its time is over.
     pub(crate) fn too_late(&mut self, link: &Link) -> Error {
-        let error = match self.last.take() {
+        let error = match self.damaged.take().or_else(|| self.last.take()) {
             Some(error) if error.code.exit_code() == 3 || error.code == Code::Corrupt => {
                 link.told(error)
             }

@@ -186,6 +186,12 @@ impl Commands {
         self.pipeline.drive(now);
     }
 
+    /// Ends every command at once: those that were sent and not answered with an unknown outcome, the others as not
+    /// applied, and never to be. `why` is what they end with otherwise. Commands may follow.
+    pub fn give_up(&mut self, why: Error) {
+        self.pipeline.close(why);
+    }
+
     /// The next command that ended.
     pub fn poll_done(&mut self) -> Option<CommandDone> {
         let settled = self.pipeline.settled.pop_front()?;

@@ -24,11 +24,11 @@ pub struct Error {
     pub tail: Option<u64>,
     /// The first offset still kept, with `Trimmed`.
     pub trim_point: Option<u64>,
-    /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; the producer's
+    /// What stands where something else was expected: the sequence of the epoch that is due, with `SequenceGap`; the producer's
     /// epoch, with `Fenced` where it was opened again elsewhere (none: it is the log's fence that differs); where the
     /// cursor stands, with `CursorMismatch` (none: there is no such cursor). And what [`Error::skip_to`] gives.
     pub found: Option<u64>,
-    /// How many commands had been applied to the log, where the error is about one.
+    /// How many commands had been applied to the log, where one was looked at.
     pub version: Option<u64>,
 }
 
@@ -36,6 +36,15 @@ impl Error {
     /// An error that was made here, not by a replica.
     pub fn new(code: Code, message: impl Into<Box<str>>) -> Error {
         Error::from(WireError::new(code, message))
+    }
+
+    /// A replica's refusal of a command: whatever the code says in general, there was something to apply.
+    pub(crate) fn of_a_write(refusal: WireError) -> Error {
+        let error = Error::from(refusal);
+        Error {
+            outcome: error.outcome.of_a_write(),
+            ..error
+        }
     }
 
     /// The same, where an attempt's outcome was left open.
@@ -122,6 +131,16 @@ mod tests {
             account(said),
             "10.0.0.1:7400, c:7400: no answer; 10.0.0.2:7400 has no address"
         );
+    }
+
+    #[test]
+    fn a_refused_trim_was_not_applied_though_a_read_is_refused_with_the_same_code() {
+        let refusal = WireError::new(Code::OffsetOutOfRange, "beyond the tail");
+        let read = Error::from(refusal.clone());
+        assert_eq!(read.outcome, OutcomeFact::NotAWrite);
+        assert_eq!(Error::of_a_write(refusal).outcome, OutcomeFact::NotApplied);
+        let unknown = WireError::new(Code::OutcomeUnknown, "silence");
+        assert_eq!(Error::of_a_write(unknown).outcome, OutcomeFact::Unknown);
     }
 
     #[test]

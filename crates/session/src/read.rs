@@ -214,9 +214,8 @@ impl Read {
     fn handle_event(&mut self, now: Nanos, event: ReadEvent, body: &[Bytes]) {
         match event {
             ReadEvent::Started(started) => match self.position.start(&started) {
+                // Not yet what can be called working: what is damaged is damaged behind this.
                 Ok(gap) => {
-                    self.link.worked();
-                    self.attempts.worked();
                     self.tail = self.tail.max(started.tail);
                     if self.config.wait == 0 {
                         self.until.get_or_insert(started.tail);
@@ -302,6 +301,8 @@ impl Read {
         self.records += piece.end - piece.start;
         self.bytes += piece.bytes();
         if piece.end > piece.start {
+            self.link.worked();
+            self.attempts.worked();
             self.outputs.push_back(ReadOutput::Records(piece));
         }
         if end.is_none() && self.config.bytes_max > 0 && self.bytes >= self.config.bytes_max {

@@ -218,6 +218,12 @@ impl Tail {
         );
     }
 
+    fn worked(&mut self) {
+        self.link.worked();
+        self.attempts.worked();
+        self.troubled = None;
+    }
+
     fn lost(&mut self, now: Nanos, why: Error) {
         self.troubled.get_or_insert(now);
         match self.attempts.lost(now, &mut self.link, why) {
@@ -229,12 +235,8 @@ impl Tail {
     fn handle_event(&mut self, now: Nanos, event: TailEvent, body: &[Bytes]) {
         match event {
             TailEvent::Started(started) => match self.position.start(&started) {
-                Ok(gap) => {
-                    self.link.worked();
-                    self.attempts.worked();
-                    self.troubled = None;
-                    self.outputs.extend(gap.map(|to| TailOutput::Gap { to }));
-                }
+                // Not yet what can be called working: what is damaged is damaged behind this.
+                Ok(gap) => self.outputs.extend(gap.map(|to| TailOutput::Gap { to })),
                 Err(error) => self.finish(TailOutput::Failed(error.into())),
             },
             TailEvent::Records(batches) => {
@@ -242,6 +244,9 @@ impl Tail {
                 let (pieces, error) = self.position.records(&batches, body);
                 let due: u64 = pieces.iter().map(Piece::bytes).sum();
                 self.held += due;
+                if !pieces.is_empty() {
+                    self.worked();
+                }
                 self.outputs
                     .extend(pieces.into_iter().map(TailOutput::Records));
                 match error {
@@ -257,6 +262,7 @@ impl Tail {
             TailEvent::CaughtUp { tail } => {
                 // A replica that lags has caught up with less than was given.
                 if self.position.next() == Some(tail) {
+                    self.worked();
                     self.outputs.push_back(TailOutput::CaughtUp { tail });
                 }
             }
@@ -272,7 +278,8 @@ impl Tail {
                     ),
                 );
             }
-            TailEvent::Heartbeat { .. } => {}
+            // It is there, and has nothing that there would be credit for.
+            TailEvent::Heartbeat { .. } => self.troubled = None,
             TailEvent::Refused(error) => self.failed(now, error),
         }
     }

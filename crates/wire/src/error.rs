@@ -60,7 +60,7 @@ codes! {
     Fenced = 10,
     /// The tail is not where the append expects it; the real one is carried.
     TailMismatch = 11,
-    /// The sequence is not the next one of its epoch; the expected one is carried.
+    /// The sequence is not the next one of its epoch; the one that is due is carried: go on from that one, in order.
     SequenceGap = 12,
     /// The log takes no more appends.
     Sealed = 13,
@@ -72,13 +72,13 @@ codes! {
     TooLarge = 16,
     /// The request makes no sense as it is.
     Invalid = 17,
-    /// There is no such log.
+    /// There is no such log, or the log has no such cursor.
     NotFound = 18,
     /// There is a log of this name.
     AlreadyExists = 19,
     /// The records are below the trim point (strict reads).
     Trimmed = 20,
-    /// The offset lies beyond the tail.
+    /// The offset lies beyond the tail: a read may wait for it; a trim or cursor was refused, and not applied.
     OffsetOutOfRange = 21,
     /// This replica's copy is damaged.
     Corrupt = 22,
@@ -116,8 +116,19 @@ pub enum OutcomeFact {
     NotApplied,
     /// It may have happened, or may still happen.
     Unknown,
-    /// There was nothing to apply.
+    /// There was nothing to apply; or, of a command that a replica answers so, nothing was: see [`OutcomeFact::of_a_write`].
     NotAWrite,
+}
+
+impl OutcomeFact {
+    /// The same, where it is known that it was a write which was refused: some codes are given to reads and writes alike.
+    #[must_use]
+    pub fn of_a_write(self) -> Self {
+        match self {
+            OutcomeFact::NotAWrite => OutcomeFact::NotApplied,
+            other => other,
+        }
+    }
 }
 
 /// How long to wait where the other side named no time.
@@ -256,13 +267,14 @@ pub struct WireError {
     pub tail: Option<u64>,
     /// The first offset still kept, with `Trimmed`.
     pub trim_point: Option<u64>,
-    /// What stands where something else was expected: the next sequence of the epoch, with `SequenceGap`; the producer's
+    /// What stands where something else was expected: the sequence of the epoch that is due, with `SequenceGap` (whoever
+    /// has commands in flight sends again from that one on; the refused one by itself is never right); the producer's
     /// epoch, with `Fenced` where it was opened again elsewhere (none: it is the log's fence that differs); where the
     /// cursor stands, with `CursorMismatch` (none: there is no such cursor).
     pub found: Option<u64>,
-    /// The log's id, where it is about one that exists.
+    /// The id of the log that has the name already, with `AlreadyExists`.
     pub log: Option<u64>,
-    /// How many commands had been applied to the log, where it is about one.
+    /// How many commands had been applied to the log, where one was looked at.
     pub version: Option<u64>,
 }
 
@@ -362,6 +374,16 @@ mod tests {
                     "{code}: unavailable means try again"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_write_that_is_refused_was_not_applied_whatever_else_the_code_is_for() {
+        for &code in Code::ALL {
+            let of_a_write = code.outcome().of_a_write();
+            assert_ne!(of_a_write, OutcomeFact::NotAWrite, "{code}");
+            let unknown = code.outcome() == OutcomeFact::Unknown;
+            assert_eq!(of_a_write == OutcomeFact::Unknown, unknown, "{code}");
         }
     }
 

@@ -30,5 +30,13 @@ pub const BODY_BYTES_MAX: usize = 8 << 20;
 /// The most logs that one answer to a listing names. With names of full length they fit [`LIST_META_BYTES_MAX`].
 pub const LIST_LOGS_MAX: u32 = 1_000;
 
-/// The most appends that one producer may have in flight: as many receipts as the cluster keeps.
+/// The most numbered commands that a producer may have without an answer and still be able to send each of them again:
+/// as many receipts as the cluster keeps. A client keeps to it for its own sake.
 pub const APPENDS_IN_FLIGHT_MAX: u32 = 4_096;
+
+/// Replies that a replica may owe on a command stream before it reads no more from it: what bounds a client that does not
+/// keep to [`APPENDS_IN_FLIGHT_MAX`], or reads none of its replies.
+pub const REPLIES_OWED_MAX: u32 = 2 * APPENDS_IN_FLIGHT_MAX;
+
+/// Streams that a client may have open on one connection; the transport lets it open no more.
+pub const CLIENT_STREAMS_MAX: u32 = 256;

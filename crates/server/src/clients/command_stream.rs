@@ -6,7 +6,7 @@ use std::rc::Rc;
 use paxlog_node::{ClientId, Event, StreamId};
 use paxlog_quic::{FrameReceiver, FrameSender};
 use paxlog_wire::client::{CommandReply, CommandRequest};
-use paxlog_wire::{Code, Flags, Frame};
+use paxlog_wire::{Code, Flags, Frame, limits};
 
 use super::desk::Desk;
 use super::outbox::Outbox;
@@ -28,10 +28,6 @@ pub(crate) async fn serve(
     }
     desk.close_commands(id);
 }
-
-/// Replies that may be due before no more is read: twice what a producer may
-/// have in flight.
-const OWED_MAX: u64 = 8_192;
 
 /// Replies that are due.
 #[derive(Default)]
@@ -73,7 +69,7 @@ async fn read(
         desk.ring();
         desk.room().await;
         // A client that does not read its replies gets no further.
-        while owed.count.get() > OWED_MAX {
+        while owed.count.get() > u64::from(limits::REPLIES_OWED_MAX) {
             owed.settled.notified().await;
         }
         match receiver.next().await {

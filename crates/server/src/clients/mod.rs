@@ -12,7 +12,6 @@ mod query_stream;
 mod record_stream;
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use paxlog_node::ClientId;
@@ -23,8 +22,6 @@ pub(crate) use desk::Desk;
 
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(3);
-/// Streams of one connection at once; the rest wait in the transport.
-const STREAMS_MAX: usize = 1_024;
 
 /// Accepts clients until the endpoint closes.
 pub(crate) async fn accept(desk: Rc<Desk>, mut acceptor: Acceptor) {
@@ -53,19 +50,9 @@ async fn serve(desk: &Rc<Desk>, connection: &Connection) {
     };
     let control = tokio::task::spawn_local(control_stream::push(Rc::clone(desk), control));
     let client = desk.client();
-    let open = Arc::new(tokio::sync::Semaphore::new(STREAMS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&open).acquire_owned().await else {
-            break;
-        };
-        let Ok((sender, receiver)) = connection.accept_bi(FrameLimits::FROM_CLIENT).await else {
-            break;
-        };
-        let desk = Rc::clone(desk);
-        tokio::task::spawn_local(async move {
-            stream(desk, client, sender, receiver).await;
-            drop(permit);
-        });
+    // How many at once is the transport's to bound: a stream ends with its task.
+    while let Ok((sender, receiver)) = connection.accept_bi(FrameLimits::FROM_CLIENT).await {
+        tokio::task::spawn_local(stream(Rc::clone(desk), client, sender, receiver));
     }
     control.abort();
 }

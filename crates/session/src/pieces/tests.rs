@@ -205,11 +205,94 @@ fn what_waits_is_compressed() {
 /// Damage is another matter: another replica has a good copy.
 #[test]
 fn a_damaged_batch_is_asked_for_elsewhere() {
-    let mut damaged = bad(1)[0].to_vec();
-    damaged[9] = 77;
-    let mut read = read_of(&[good("x"), vec![damaged.into()]], |_| {});
+    let mut read = read_of(&[good("x"), damaged()], |_| {});
     assert!(matches!(read.poll_output(), Some(ReadOutput::Records(_))));
     assert_eq!(read.poll_output(), None);
     assert!(matches!(read.poll_effect(), Some(Effect::Close { .. })));
     assert!(read.poll_timer().is_some(), "it goes on");
+}
+
+fn damaged() -> Vec<Bytes> {
+    let mut damaged = bad(1)[0].to_vec();
+    damaged[9] = 77;
+    vec![damaged.into()]
+}
+
+/// The machine's next stream, once it may open one; none if it gave up.
+fn next_up(machine: &mut dyn Machine, now: &mut u64) -> Option<StreamId> {
+    loop {
+        match machine.poll_effect() {
+            Some(Effect::Open { stream, .. }) => {
+                machine.handle_up(*now, stream);
+                while machine.poll_effect().is_some() {}
+                return Some(stream);
+            }
+            Some(_) => {}
+            None => {
+                *now = machine.poll_timer()?;
+                machine.handle_tick(*now);
+            }
+        }
+    }
+}
+
+/// Each server begins well, and has nothing good to give: that they began is no progress.
+#[test]
+fn what_every_server_has_damaged_ends_with_that_before_the_deadline() {
+    const DEADLINE: u64 = 60_000_000_000;
+    let (metas, body) = announced(&[damaged()]);
+    let mut now = 0;
+    let config = ReadConfig::new("log", ReadFrom::First, 1, DEADLINE);
+    let mut read = Read::new(0, config, tracker());
+    for _ in 0..3 {
+        let stream = next_up(&mut read, &mut now).expect("it asks another server");
+        let started = frame(&ReadEvent::Started(STARTED), vec![]);
+        read.handle_frame(now, stream, started);
+        let records = ReadEvent::Records(metas.clone());
+        read.handle_frame(now, stream, frame(&records, body.clone()));
+    }
+    assert_eq!(next_up(&mut read, &mut now), None);
+    let Some(ReadOutput::Failed(error)) = read.poll_output() else {
+        panic!("it goes on")
+    };
+    assert_eq!(error.code, Code::Corrupt, "{error}");
+    assert!(now < DEADLINE, "{now}");
+
+    let mut now = 0;
+    let mut tail = Tail::new(0, TailConfig::new("log", ReadFrom::First, 1), tracker());
+    for _ in 0..3 {
+        let stream = next_up(&mut tail, &mut now).expect("it asks another server");
+        let started = frame(&TailEvent::Started(STARTED), vec![]);
+        tail.handle_frame(now, stream, started);
+        let records = TailEvent::Records(metas.clone());
+        tail.handle_frame(now, stream, frame(&records, body.clone()));
+    }
+    assert_eq!(next_up(&mut tail, &mut now), None);
+    let Some(TailOutput::Failed(error)) = tail.poll_output() else {
+        panic!("it goes on")
+    };
+    assert_eq!(error.code, Code::Corrupt, "{error}");
+}
+
+/// The others are not there: what is known to be damaged is said, and not only that they do not answer.
+#[test]
+fn a_damaged_copy_is_told_of_though_others_did_not_answer() {
+    const DEADLINE: u64 = 5_000_000_000;
+    let (metas, body) = announced(&[damaged()]);
+    let mut now = 0;
+    let config = ReadConfig::new("log", ReadFrom::First, 1, DEADLINE);
+    let mut read = Read::new(0, config, tracker());
+    let stream = next_up(&mut read, &mut now).expect("it asks");
+    read.handle_frame(now, stream, frame(&ReadEvent::Started(STARTED), vec![]));
+    read.handle_frame(now, stream, frame(&ReadEvent::Records(metas), body));
+    while let Some(stream) = next_up(&mut read, &mut now) {
+        let why = Error::new(Code::Unavailable, "no answer");
+        read.handle_down(now, stream, why);
+    }
+    let Some(ReadOutput::Failed(error)) = read.poll_output() else {
+        panic!("it goes on")
+    };
+    assert_eq!(error.code, Code::Corrupt, "{error}");
+    assert!(error.message.contains("no answer"), "{error}");
+    assert!(now >= DEADLINE, "{now}");
 }

@@ -14,8 +14,9 @@
 //! now ([`Pipeline::drive`]).
 //!
 //! A log is found by its name before anything is numbered for it. Where it must be made, that is
-//! done under an epoch of its own: a replica that finds the log there answers without using the
-//! sequence up, and then nobody could tell which sequence is next.
+//! done under an epoch of its own: a leader that makes the log, or finds it there, uses the sequence
+//! up, and one that may not make it refuses without doing so. Whoever lost the answer could not tell
+//! which sequence is next.
 
 mod asked;
 mod class;

@@ -101,7 +101,7 @@ impl<P> Pipeline<P> {
     }
 
     fn item_refused(&mut self, now: Nanos, at: usize, request: u64, refusal: WireError) {
-        let error = Error::from(refusal);
+        let error = Error::of_a_write(refusal);
         let expected = error.found;
         let item = &mut self.queue[at];
         item.pending -= 1;
@@ -176,7 +176,7 @@ impl<P> Pipeline<P> {
 
     /// Opening the producer, finding or making the log was refused.
     fn preparation_refused(&mut self, now: Nanos, asked: &Asked, error: WireError) {
-        let error = Error::from(error);
+        let error = Error::of_a_write(error);
         match (class(&error), asked) {
             (Class::Later { here }, _) if here || self.leads_all_the_same(&error) => {
                 self.link.wait(now, asked_wait(&error));

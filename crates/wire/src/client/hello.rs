@@ -62,13 +62,13 @@ pub struct ServerHello {
     pub cluster: u128,
     /// This replica's id.
     pub replica: u16,
-    /// What this replica enforces.
+    /// What this replica takes.
     pub limits: ServerLimits,
     /// The leader, if this replica knows one.
     pub leader: Option<LeaderHint>,
 }
 
-/// The limits that a replica enforces on its clients.
+/// The limits of a replica's clients: the first three are enforced with `TooLarge`, the last is theirs to keep to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ServerLimits {
     /// The largest record, in bytes.
@@ -77,7 +77,8 @@ pub struct ServerLimits {
     pub batch_bytes_max: u32,
     /// The largest header section of a record, in bytes.
     pub headers_bytes_max: u32,
-    /// The most appends of one producer in flight.
+    /// The most numbered commands that a producer should have without an answer: of so many the receipts are kept, so that
+    /// each can be sent again. More are taken; a command stream is read no further while twice as many replies are owed.
     pub appends_in_flight_max: u32,
 }
 

@@ -100,6 +100,11 @@ fn the_page_has_the_limits() {
         ("name of a log", limits::NAME_BYTES_MAX),
         ("name of a producer", limits::NAME_BYTES_MAX),
         ("numbered commands", limits::APPENDS_IN_FLIGHT_MAX as usize),
+        ("replies owed", limits::REPLIES_OWED_MAX as usize),
+        (
+            "streams of a connection",
+            limits::CLIENT_STREAMS_MAX as usize,
+        ),
         ("logs or cursors", limits::LIST_LOGS_MAX as usize),
     ] {
         let line = section
