@@ -47,6 +47,9 @@ impl Piece {
     /// # Errors
     /// A sentence, if the batch is damaged or not the one that was announced.
     pub(crate) fn new(batch: &BatchMeta, parts: Vec<Bytes>, start: u64) -> Result<Piece, String> {
+        let Some(end) = batch.start.checked_add(batch.records.into()) else {
+            return Err("it reaches beyond any offset".into());
+        };
         let records = match batch::check(&parts) {
             Ok(info) if info.records != batch.records => {
                 return Err("it has other records than said".into());
@@ -59,12 +62,12 @@ impl Piece {
         };
         Ok(Piece {
             start,
-            end: batch.end(),
+            end,
             timestamp: batch.timestamp,
             first: batch.start,
             parts,
             records,
-            last: batch.end(),
+            last: end,
         })
     }
 
@@ -103,7 +106,7 @@ impl Piece {
         };
         let view = view.expect("checked when the piece was made or opened");
         let due = self.start..self.end;
-        (self.first..)
+        (self.first..self.last)
             .zip(view.records())
             .filter(move |(offset, _)| due.contains(offset))
     }
