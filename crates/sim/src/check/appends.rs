@@ -7,7 +7,7 @@ use super::subject::{NEVER, Subject, Who, answer, is_unknown, receipt};
 use super::violation::Violation;
 use super::witness;
 use super::work::Work;
-use crate::history::{Kind, Outcome, Payload, Reply};
+use crate::history::{CursorAt, Expected, Kind, Observed, Outcome, Payload, Reply};
 
 /// Where an append was found.
 #[derive(Clone, Copy)]
@@ -296,22 +296,8 @@ pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work:
         else {
             continue;
         };
-        let why = match (code.as_str(), &operation.kind, seen.tail) {
-            ("Sealed", _, _) if seen.sealed == Some(false) => "the log was not sealed",
-            (
-                "OffsetOutOfRange",
-                Kind::Trim { to } | Kind::SetCursor { at: to, .. },
-                Some(tail),
-            ) if *to <= tail => "the log reached so far",
-            (
-                "TailMismatch",
-                Kind::Append {
-                    if_tail: Some(wanted),
-                    ..
-                },
-                Some(tail),
-            ) if *wanted == tail => "the tail was the one that it wanted",
-            _ => continue,
+        let Some(why) = wrong(code, &operation.kind, seen) else {
+            continue;
         };
         findings.add(Violation::WrongRefusal {
             log: findings.log(),
@@ -319,6 +305,35 @@ pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work:
             why,
         });
     }
+}
+
+/// Why the log cannot have refused that with this code, if it cannot.
+fn wrong(code: &str, kind: &Kind, seen: &Observed) -> Option<&'static str> {
+    Some(match (code, kind) {
+        ("Sealed", _) if seen.sealed == Some(false) => "the log was not sealed",
+        ("Fenced" | "TailMismatch", Kind::Append { .. }) if seen.sealed == Some(true) => {
+            "the log was sealed"
+        }
+        ("OffsetOutOfRange", Kind::Trim { to } | Kind::SetCursor { at: to, .. })
+            if seen.tail.is_some_and(|tail| *to <= tail) =>
+        {
+            "the log reached so far"
+        }
+        ("TailMismatch", Kind::Append { if_tail: None, .. }) => "it was not conditioned on a tail",
+        ("TailMismatch", Kind::Append { if_tail, .. }) if *if_tail == seen.tail => {
+            "the tail was the one that it wanted"
+        }
+        ("Fenced", Kind::Fence { expect, .. }) if *expect == Expected::Any => "it expected nothing",
+        ("CursorMismatch", Kind::SetCursor { expect, .. }) => match (expect, seen.cursor) {
+            (Expected::Any, _) => "it expected nothing",
+            (Expected::Absent, Some(CursorAt::Absent)) => "the cursor was where it was expected",
+            (Expected::Is(at), Some(CursorAt::At(is))) if *at == is => {
+                "the cursor was where it was expected"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// The tail of a receipt is the log's when it was given: it alone may differ.

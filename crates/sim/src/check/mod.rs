@@ -19,9 +19,13 @@
 //! A rule that is broken is a [`Violation`], with the operations that contradict each other. Where a log's contents are
 //! wrong its order is not judged any more: that would only repeat it.
 //!
-//! Without versions in replies, trims and seals are ranked by what they say of tails, trim points and seals: then what is
-//! reported is true, but a contradiction between commands that changed none of these could be missed. The same holds
-//! for what was trimmed and nobody read, and for the versions of unknown appends of a pipeline, which may share batches.
+//! Weaker than a tester that tries all orders, by design, is this; what is reported is true all the same:
+//!
+//! - Without versions in replies, trims and seals are ranked by what they say of tails, trim points and seals: a
+//!   contradiction between commands that changed none of these could be missed, and fences and cursors are not judged.
+//! - What was trimmed and nobody read, and the versions of unknown appends of a pipeline, which may share batches.
+//! - Fences and cursors where the outcomes of several commands are unknown: see `registers`. Finding out whether some
+//!   order of those explains what was seen is what takes general testers their time.
 
 mod appends;
 mod chain;
@@ -177,12 +181,12 @@ fn judge(subject: &Subject<'_>, findings: &mut Findings<'_>, work: &Work) -> u64
     work.sort_by_key(&mut ranked, |point| point.rank());
     order::by_versions(&ranked, findings, work);
     let due = states::judge(&ranked, findings, work);
-    registers::judge(subject, findings, work);
+    let registers = registers::judge(subject, &chain, findings, work);
     let all_ranked = points
         .iter()
         .all(|point| point.version.is_some() || !point.command);
     if findings.none() && all_ranked && !ranked.is_empty() {
-        slots::fit(subject, &chain, &ranked, &due, findings, work);
+        slots::fit(subject, &chain, &ranked, (&due, &registers), findings, work);
     }
     there
 }

@@ -109,12 +109,18 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
         if let Outcome::NotApplied { code, seen } = &operation.outcome {
             let ret = operation.ret.unwrap_or(NEVER);
             // A seal is for good, so one that an appender heard of earlier holds still.
-            let sealed = matches!(operation.kind, Kind::Append { .. }) && code == "Sealed";
+            let append = matches!(operation.kind, Kind::Append { .. });
+            let sealed = append && code == "Sealed";
             match seen {
                 Some(seen) => points.push(Point {
                     version: seen.version,
                     tail: seen.tail,
-                    sealed: seen.sealed.or(sealed.then_some(true)),
+                    // Whether it is sealed is looked at before what it is conditioned on.
+                    sealed: seen.sealed.or(match code.as_str() {
+                        "Sealed" if append => Some(true),
+                        "Fenced" | "TailMismatch" if append => Some(false),
+                        _ => None,
+                    }),
                     ..Point::new(who, operation.call, ret)
                 }),
                 None if sealed => points.push(Point {
@@ -174,13 +180,25 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
             ..asked
         }),
         (
-            Kind::SetCursor { .. } | Kind::DeleteCursor { .. } | Kind::Alter { .. },
+            kind @ (Kind::SetCursor { .. } | Kind::DeleteCursor { .. } | Kind::Alter { .. }),
             Reply::Changed { version, .. },
-        ) => points.push(Point {
-            version: *version,
-            command: true,
-            ..asked
-        }),
+        ) => {
+            // A cursor stands at most at the tail: it may be much further.
+            let reached = match kind {
+                Kind::SetCursor { at, .. } => at.checked_sub(1),
+                _ => None,
+            };
+            points.push(Point {
+                version: *version,
+                command: true,
+                ..asked
+            });
+            points.extend(reached.map(|reached| Point {
+                version: *version,
+                reached: Some(reached),
+                ..local
+            }));
+        }
         (Kind::Cursor { consistency, .. }, Reply::Cursor { version, .. }) => points.push(Point {
             version: *version,
             ..begin(consistency)

@@ -7,6 +7,7 @@
 //! | `seals` | a log that is sealed in the midst of its appends |
 //! | `unversioned` | what must show also where replies carry no versions |
 //! | `versions` | what is unknown takes only a version of its time |
+//! | `registers` | fences, conditions and cursors, each rule on a history made by hand |
 //! | `rules` | each rule is named, with the operations that contradict, on a history made by hand |
 //! | `properties` | random legal histories pass, each with a swap, loss, repeat or shift fails |
 //! | `referee` | a general linearizability tester says the same of small random histories |
@@ -19,6 +20,7 @@ mod generate;
 mod hand;
 mod properties;
 mod referee;
+mod registers;
 mod rng;
 mod rules;
 mod seals;
