@@ -31,6 +31,11 @@ impl Position {
         self.next
     }
 
+    /// The log's id.
+    pub(crate) fn log(&self) -> Option<u64> {
+        self.log
+    }
+
     /// Whether a replica has begun to answer before.
     pub(crate) fn started_before(&self) -> bool {
         self.log.is_some()

@@ -141,6 +141,11 @@ impl Read {
         })
     }
 
+    /// The id of the log, once a replica has begun to answer. Another log may come to have its name; this reads no other.
+    pub fn log(&self) -> Option<u64> {
+        self.position.log()
+    }
+
     /// The offset of the next record to come, once it is known.
     pub fn position(&self) -> Option<u64> {
         self.position.next()
