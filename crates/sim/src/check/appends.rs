@@ -3,7 +3,7 @@
 use super::chain::{Chain, Placed};
 use super::contents::{Contents, Payloads};
 use super::findings::Findings;
-use super::subject::{NEVER, Subject, Who, answer, is_unknown, receipt};
+use super::subject::{NEVER, Subject, Who, answer, is_foreign, is_unknown, receipt};
 use super::violation::Violation;
 use super::witness;
 use super::work::Work;
@@ -67,6 +67,12 @@ pub(super) fn judge<'h>(
                     log: findings.log(),
                     append: findings.witness(who),
                     why: format!("the append has {} records", records.len()),
+                });
+            } else if is_foreign(operation) {
+                findings.add(Violation::WrongReceipt {
+                    log: findings.log(),
+                    append: findings.witness(who),
+                    why: "it is another log's, which has the name now".into(),
                 });
             } else if receipt.tail.is_some_and(|tail| tail < receipt.end) {
                 findings.add(Violation::WrongReceipt {
@@ -272,6 +278,7 @@ fn answers_kind(kind: &Kind, reply: &Reply) -> bool {
         (Kind::Append { .. }, Reply::Appended(_))
             | (Kind::Trim { .. }, Reply::Trimmed { .. })
             | (Kind::Seal, Reply::Sealed { .. })
+            | (Kind::Delete, Reply::Deleted { .. })
             | (Kind::Create { .. }, Reply::Created { .. })
             | (Kind::Fence { .. }, Reply::FenceSet { .. })
             | (
@@ -375,7 +382,8 @@ fn agree(one: &Reply, two: &Reply) -> bool {
                 ..
             },
         ) => tail == end && same(*version, *other),
-        (Reply::Changed { version, .. }, Reply::Changed { version: other, .. }) => {
+        (Reply::Changed { version, .. }, Reply::Changed { version: other, .. })
+        | (Reply::Deleted { version, .. }, Reply::Deleted { version: other, .. }) => {
             same(*version, *other)
         }
         (

@@ -16,6 +16,9 @@
 //!    appended under a fence is appended while it stands, and a compare-and-set that was done saw what it compares with.
 //! 6. *Readers.* Local reads may be stale, never early; a session never goes back; a gap only for what was trimmed.
 //!
+//! 7. *Deletion*. Logs that had one name, one after the other, are told apart by their ids, and each is judged by itself;
+//!    what was deleted is over (`lives`).
+//!
 //! A rule that is broken is a [`Violation`], with the operations that contradict each other. Where a log's contents are
 //! wrong its order is not judged any more: that would only repeat it.
 //!
@@ -31,6 +34,7 @@ mod appends;
 mod chain;
 mod contents;
 mod findings;
+mod lives;
 mod order;
 mod points;
 mod readers;
@@ -74,6 +78,12 @@ impl Report {
     pub fn clean(&self) -> bool {
         self.violations.is_empty()
     }
+
+    fn add(&mut self, findings: Findings<'_>) {
+        let (told, more) = findings.end();
+        self.violations.extend(told);
+        self.more += more;
+    }
 }
 
 /// Judges a history.
@@ -107,17 +117,32 @@ pub fn check(history: &History) -> Report {
             }
             continue;
         };
+        let lives = lives::of(&ops, settled, &work);
+        let several = lives.len() > 1;
+        for life in &lives {
+            let subject = Subject {
+                history,
+                log,
+                id: life.id.filter(|_| several),
+                ops: life.ops.clone(),
+                settled: &life.settled,
+                gone: life.gone,
+            };
+            let mut findings = Findings::new(&subject);
+            report.summary.unknown_there += judge(&subject, &mut findings, &work);
+            report.add(findings);
+        }
         let subject = Subject {
             history,
             log,
+            id: None,
             ops,
             settled,
+            gone: false,
         };
         let mut findings = Findings::new(&subject);
-        report.summary.unknown_there += judge(&subject, &mut findings, &work);
-        let (told, more) = findings.end();
-        report.violations.extend(told);
-        report.more += more;
+        lives::judge(&subject, &lives, &mut findings, &work);
+        report.add(findings);
     }
     report.summary.steps = work.steps();
     report

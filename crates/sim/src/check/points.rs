@@ -19,6 +19,8 @@ pub(super) struct Point {
     pub(super) command: bool,
     /// Of an acknowledged append: where its batch begins.
     pub(super) start: Option<u64>,
+    /// It is the deletion of the log.
+    pub(super) deletes: bool,
     /// Of a trim: what it asked for.
     pub(super) to: Option<u64>,
     pub(super) tail: Option<u64>,
@@ -46,6 +48,7 @@ impl Point {
             version: None,
             command: false,
             start: None,
+            deletes: false,
             to: None,
             tail: None,
             reached: None,
@@ -84,7 +87,8 @@ pub(super) fn points(subject: &Subject<'_>, chain: &Chain) -> Vec<Point> {
     let mut points = vec![Point {
         version: settled.version,
         tail: Some(settled.tail),
-        trim_point: Some(settled.trim_point),
+        // That nothing is left of it is no trim.
+        trim_point: Some(settled.trim_point).filter(|_| !subject.gone),
         sealed: settled.sealed,
         ..Point::new(Who::Settled, NEVER, NEVER)
     }];
@@ -199,6 +203,12 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
                 ..local
             }));
         }
+        (Kind::Delete, Reply::Deleted { version, .. }) => points.push(Point {
+            version: *version,
+            command: true,
+            deletes: true,
+            ..asked
+        }),
         (Kind::Cursor { consistency, .. }, Reply::Cursor { version, .. }) => points.push(Point {
             version: *version,
             ..begin(consistency)

@@ -192,7 +192,7 @@ fn jobs(
         match *kind {
             Kind::Trim { to } => {
                 let reached = work.partition_point(appends, |append| append.end < to);
-                if to > subject.settled.tail {
+                if to > subject.end() {
                     // Beyond the end of the log: it was refused.
                     continue;
                 }
@@ -236,8 +236,17 @@ fn jobs(
                     append: None,
                 });
             }
+            // Nobody read it before it was deleted: perhaps it was there.
+            Kind::Append { .. } if subject.gone && !chain.has(op, work) => jobs.push(Job {
+                op,
+                release: not_before(call),
+                deadline: u64::MAX,
+                must: false,
+                after: None,
+                append: None,
+            }),
             // Beyond the end of the log: it was refused.
-            Kind::SetCursor { at, .. } if at > subject.settled.tail => {}
+            Kind::SetCursor { at, .. } if at > subject.end() => {}
             // Of these nobody need have seen anything: then they may have a version.
             Kind::Fence { .. }
             | Kind::SetCursor { .. }

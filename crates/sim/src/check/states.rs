@@ -92,8 +92,19 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
     let mut trimmed: Option<(u64, &Point)> = None;
     let mut sealed: Option<(bool, &Point)> = None;
     let mut command: Option<&Point> = None;
+    let mut deleted: Option<&Point> = None;
     for point in points {
         work.step();
+        if let Some(delete) = deleted.filter(|delete| point.rank() > delete.rank()) {
+            findings.add(Violation::AfterDelete {
+                log: findings.log(),
+                delete: findings.witness(delete.who),
+                after: findings.witness(point.who),
+            });
+        }
+        if point.deletes {
+            deleted = Some(point);
+        }
         if !point.version_can_be() {
             findings.add(Violation::FirstVersion {
                 log: findings.log(),

@@ -53,6 +53,7 @@ impl World {
                                         self.coverage.hit("an append was resent and was there");
                                     }
                                     Outcome::Ok(Reply::Appended(Receipt {
+                                        log: Some(receipt.log),
                                         start: receipt.start,
                                         end: receipt.end,
                                         timestamp: Some(receipt.timestamp),

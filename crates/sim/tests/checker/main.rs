@@ -3,6 +3,7 @@
 //! | module | shows |
 //! |---|---|
 //! | `alone` | each rule where no other would notice |
+//! | `deletion` | logs that are deleted and made again under their names |
 //! | `faults` | a loss, a repeat, a reordering, a stale tail and a timestamp that goes back, each with both who contradict |
 //! | `seals` | a log that is sealed in the midst of its appends |
 //! | `unversioned` | what must show also where replies carry no versions |
@@ -15,6 +16,7 @@
 
 mod alone;
 mod cost;
+mod deletion;
 mod faults;
 mod generate;
 mod hand;
