@@ -64,6 +64,7 @@ impl Scribe {
     pub(crate) fn appended(&self, id: OpId, result: &Result<Receipt, Error>) {
         let outcome = match result {
             Ok(receipt) => Outcome::Ok(Reply::Appended(history::Receipt {
+                log: Some(receipt.log),
                 start: receipt.start,
                 end: receipt.end,
                 timestamp: Some(receipt.timestamp),

@@ -8,7 +8,7 @@ use paxlog_wire::client::{CommandOutcome, LastReceipt, Receipt};
 use paxlog_wire::{Code, Frame, LeaderHint, OutcomeFact, limits};
 
 use crate::codec::Compressor;
-use crate::pipeline::{Pipeline, Policy, Setup, Work};
+use crate::pipeline::{Owner, Pipeline, Policy, Setup, Work};
 use crate::{Compression, Effect, Error, LeaderTracker, Machine, Nanos, StreamId, Token};
 
 /// How an [`Appender`] packs, names and numbers what it sends.
@@ -139,6 +139,9 @@ struct Waiter {
     token: Token,
     records: u32,
 }
+
+/// An appender has one log, and says so when it is open.
+impl Owner for Vec<Waiter> {}
 
 /// The batch that still takes records.
 #[derive(Debug, Default)]

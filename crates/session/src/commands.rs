@@ -3,7 +3,7 @@
 use paxlog_wire::client::{CommandBody, CommandOutcome, ConfigChange, Expected, LogConfig, Origin};
 use paxlog_wire::{Frame, LeaderHint};
 
-use crate::pipeline::{Pipeline, Policy, Setup, Work};
+use crate::pipeline::{Owner, Pipeline, Policy, Setup, Work};
 use crate::{Effect, Error, LeaderTracker, Machine, Nanos, StreamId, Token};
 
 /// How [`Commands`] number and retry.
@@ -151,6 +151,9 @@ impl Command {
 pub struct CommandDone {
     /// Its token.
     pub token: Token,
+    /// The id of the log that it was sent to; none if it was never sent, or makes a log. Another log may have the name
+    /// by now.
+    pub log: Option<u64>,
     /// What it did; which answer each sort of [`Command`] has, it says.
     pub result: Result<CommandOutcome, Error>,
 }
@@ -159,7 +162,20 @@ pub struct CommandDone {
 /// The producer is opened with the first command.
 #[derive(Debug)]
 pub struct Commands {
-    pipeline: Pipeline<Token>,
+    pipeline: Pipeline<Sent>,
+}
+
+/// Whose command it is, and what it was sent to.
+#[derive(Debug)]
+struct Sent {
+    token: Token,
+    log: Option<u64>,
+}
+
+impl Owner for Sent {
+    fn sent_to(&mut self, log: u64) {
+        self.log = Some(log);
+    }
 }
 
 impl Commands {
@@ -182,7 +198,8 @@ impl Commands {
     /// Takes a command. It ends by `deadline`.
     pub fn push(&mut self, now: Nanos, token: Token, command: Command, deadline: Nanos) {
         let work = Work::Command(command);
-        self.pipeline.push(token, work, Vec::new(), deadline);
+        let sent = Sent { token, log: None };
+        self.pipeline.push(sent, work, Vec::new(), deadline);
         self.pipeline.drive(now);
     }
 
@@ -196,7 +213,8 @@ impl Commands {
     pub fn poll_done(&mut self) -> Option<CommandDone> {
         let settled = self.pipeline.settled.pop_front()?;
         Some(CommandDone {
-            token: settled.owner,
+            token: settled.owner.token,
+            log: settled.owner.log,
             result: settled.result,
         })
     }

@@ -241,6 +241,11 @@ pub(crate) fn finish(world: &mut World) -> Result<Option<History>, Broken> {
     let led = world.leaders.len();
     world.seal_all();
     calls_end(world)?;
+    if world.plan.deletes {
+        // Whoever knew the log before by its id was told that it is deleted, and looks for its name now.
+        world.seal_all();
+        calls_end(world)?;
+    }
     world.run_until(world.now + SECOND)?;
     world.read_all();
     calls_end(world)?;
@@ -366,15 +371,17 @@ fn settle(world: &mut World) -> History {
             continue;
         };
         let held = |copy: &Whole| match copy {
-            Whole::Absent => (Vec::new(), 0),
-            Whole::Read(records, tail) => (records.clone(), *tail),
+            Whole::Absent => (Vec::new(), 0, None),
+            Whole::Read(records, tail, id) => (records.clone(), *tail, *id),
         };
-        let (records, tail) = held(first);
+        let (records, tail, id) = held(first);
         let mut settled = Settled::whole(name.as_str(), records.clone());
+        settled.id = id;
         settled.trim_point = records.first().map_or(tail, |first| first.offset);
         settled.tail = tail;
         // An empty one may have been made after it was to be sealed, by what a dead client had sent.
-        settled.sealed = (tail > 0).then_some(true);
+        // Nor need the one be sealed that came after the one that was.
+        settled.sealed = (tail > 0 && !world.plan.deletes).then_some(true);
         for (replica, copy) in &copies {
             settled.add_replica(*replica as u64 + 1, held(copy).0);
         }

@@ -133,6 +133,7 @@ impl<F: FnMut(&Plan) -> Option<Failure>, S: FnMut(&Plan)> Search<F, S> {
         self.try_change(|plan| plan.conditional_percent = 0);
         self.try_change(|plan| plan.cursors = false);
         self.try_change(|plan| plan.retention = false);
+        self.try_change(|plan| plan.deletes = false);
         self.try_change(|plan| plan.drift_ppm = 0);
         self.try_change(|plan| plan.payload_max = 1);
         self.try_change(|plan| plan.window = 1);

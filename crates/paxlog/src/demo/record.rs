@@ -54,6 +54,7 @@ impl Record {
     pub(super) fn appended(&self, id: OpId, result: &Result<Receipt, Error>) {
         let outcome = match result {
             Ok(receipt) => Outcome::Ok(Reply::Appended(history::Receipt {
+                log: Some(receipt.log),
                 start: receipt.start,
                 end: receipt.end,
                 timestamp: Some(receipt.timestamp),

@@ -49,6 +49,12 @@ pub(crate) enum Policy {
     Single,
 }
 
+/// Whoever is told what came of a command.
+pub(crate) trait Owner {
+    /// It is sent to the log of that id.
+    fn sent_to(&mut self, _log: u64) {}
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Pipeline<P> {
@@ -153,7 +159,7 @@ pub(crate) struct Setup {
     pub(crate) log: Option<(String, bool)>,
 }
 
-impl<P> Pipeline<P> {
+impl<P: Owner> Pipeline<P> {
     pub(crate) fn new(setup: Setup, tracker: LeaderTracker) -> Self {
         Pipeline {
             policy: setup.policy,

@@ -7,9 +7,9 @@ use crate::{Error, Nanos};
 
 use super::asked::Asked;
 use super::class::{Class, class};
-use super::{OpenProducer, Pipeline, Policy};
+use super::{OpenProducer, Owner, Pipeline, Policy};
 
-impl<P> Pipeline<P> {
+impl<P: Owner> Pipeline<P> {
     pub(super) fn handle_reply(&mut self, now: Nanos, reply: CommandReply) {
         let Some(asked) = self.asked.remove(reply.request) else {
             return;

@@ -6,10 +6,10 @@ use paxlog_wire::client::{CommandBody, CommandRequest, Origin};
 
 use crate::{Effect, Error, Message, Nanos, Outgoing, StreamId};
 
-use super::Pipeline;
 use super::asked::Asked;
+use super::{Owner, Pipeline};
 
-impl<P> Pipeline<P> {
+impl<P: Owner> Pipeline<P> {
     /// Sends what the window and the state of the producer and the logs allow.
     pub(super) fn send(&mut self, now: Nanos) {
         let Some(stream) = self.link.up() else { return };
@@ -77,6 +77,9 @@ impl<P> Pipeline<P> {
                 sequence,
             };
             let command = item.work.command(origin, log);
+            if let (Some(owner), Some(_)) = (&mut item.owner, item.work.log()) {
+                owner.sent_to(log);
+            }
             let flags = if self.resume {
                 Flags::RESUME
             } else {

@@ -282,11 +282,18 @@ fn a_trim_right_behind_the_creation_of_its_log_finds_it_also_where_the_name_was_
     commands(&mut world).push(now, Token(4), Command::create("fresh", false), deadline);
     commands(&mut world).push(now, Token(5), trim("fresh", 0), deadline);
     let mut ends = vec![];
+    let mut logs = vec![];
     world.run(now + 2_000 * MS, |world| {
         while let Some(done) = commands(world).poll_done() {
+            logs.push(done.log);
             ends.push((done.token.0, done.result.err().map(|error| error.code)));
         }
     });
+    // Each says which log it was sent to; what makes one, and what never left, was sent to none.
+    let [None, None, Some(first), Some(same), None, Some(second)] = logs[..] else {
+        panic!("{logs:?}");
+    };
+    assert!(first == same && first < second, "{logs:?}");
     let well = (1..=5).map(|token| (token, None));
     let expected: Vec<_> = [(0, Some(Code::NotFound))]
         .into_iter()

@@ -3,11 +3,11 @@
 use super::chain::{Chain, Placed};
 use super::contents::{Contents, Payloads};
 use super::findings::Findings;
-use super::subject::{NEVER, Subject, Who, answer, is_unknown, receipt};
+use super::subject::{NEVER, Subject, Who, answer, is_foreign, is_unknown, receipt};
 use super::violation::Violation;
 use super::witness;
 use super::work::Work;
-use crate::history::{Kind, Outcome, Payload, Reply};
+use crate::history::{CursorAt, Expected, Kind, Observed, Outcome, Payload, Reply};
 
 /// Where an append was found.
 #[derive(Clone, Copy)]
@@ -67,6 +67,12 @@ pub(super) fn judge<'h>(
                     log: findings.log(),
                     append: findings.witness(who),
                     why: format!("the append has {} records", records.len()),
+                });
+            } else if is_foreign(operation) {
+                findings.add(Violation::WrongReceipt {
+                    log: findings.log(),
+                    append: findings.witness(who),
+                    why: "it is another log's, which has the name now".into(),
                 });
             } else if receipt.tail.is_some_and(|tail| tail < receipt.end) {
                 findings.add(Violation::WrongReceipt {
@@ -272,6 +278,7 @@ fn answers_kind(kind: &Kind, reply: &Reply) -> bool {
         (Kind::Append { .. }, Reply::Appended(_))
             | (Kind::Trim { .. }, Reply::Trimmed { .. })
             | (Kind::Seal, Reply::Sealed { .. })
+            | (Kind::Delete, Reply::Deleted { .. })
             | (Kind::Create { .. }, Reply::Created { .. })
             | (Kind::Fence { .. }, Reply::FenceSet { .. })
             | (
@@ -296,22 +303,8 @@ pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work:
         else {
             continue;
         };
-        let why = match (code.as_str(), &operation.kind, seen.tail) {
-            ("Sealed", _, _) if seen.sealed == Some(false) => "the log was not sealed",
-            (
-                "OffsetOutOfRange",
-                Kind::Trim { to } | Kind::SetCursor { at: to, .. },
-                Some(tail),
-            ) if *to <= tail => "the log reached so far",
-            (
-                "TailMismatch",
-                Kind::Append {
-                    if_tail: Some(wanted),
-                    ..
-                },
-                Some(tail),
-            ) if *wanted == tail => "the tail was the one that it wanted",
-            _ => continue,
+        let Some(why) = wrong(code, &operation.kind, seen) else {
+            continue;
         };
         findings.add(Violation::WrongRefusal {
             log: findings.log(),
@@ -319,6 +312,35 @@ pub(super) fn refusals(subject: &Subject<'_>, findings: &mut Findings<'_>, work:
             why,
         });
     }
+}
+
+/// Why the log cannot have refused that with this code, if it cannot.
+fn wrong(code: &str, kind: &Kind, seen: &Observed) -> Option<&'static str> {
+    Some(match (code, kind) {
+        ("Sealed", _) if seen.sealed == Some(false) => "the log was not sealed",
+        ("Fenced" | "TailMismatch", Kind::Append { .. }) if seen.sealed == Some(true) => {
+            "the log was sealed"
+        }
+        ("OffsetOutOfRange", Kind::Trim { to } | Kind::SetCursor { at: to, .. })
+            if seen.tail.is_some_and(|tail| *to <= tail) =>
+        {
+            "the log reached so far"
+        }
+        ("TailMismatch", Kind::Append { if_tail: None, .. }) => "it was not conditioned on a tail",
+        ("TailMismatch", Kind::Append { if_tail, .. }) if *if_tail == seen.tail => {
+            "the tail was the one that it wanted"
+        }
+        ("Fenced", Kind::Fence { expect, .. }) if *expect == Expected::Any => "it expected nothing",
+        ("CursorMismatch", Kind::SetCursor { expect, .. }) => match (expect, seen.cursor) {
+            (Expected::Any, _) => "it expected nothing",
+            (Expected::Absent, Some(CursorAt::Absent)) => "the cursor was where it was expected",
+            (Expected::Is(at), Some(CursorAt::At(is))) if *at == is => {
+                "the cursor was where it was expected"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// The tail of a receipt is the log's when it was given: it alone may differ.
@@ -360,7 +382,8 @@ fn agree(one: &Reply, two: &Reply) -> bool {
                 ..
             },
         ) => tail == end && same(*version, *other),
-        (Reply::Changed { version, .. }, Reply::Changed { version: other, .. }) => {
+        (Reply::Changed { version, .. }, Reply::Changed { version: other, .. })
+        | (Reply::Deleted { version, .. }, Reply::Deleted { version: other, .. }) => {
             same(*version, *other)
         }
         (

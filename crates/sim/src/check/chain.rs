@@ -35,6 +35,8 @@ impl Placed {
 /// The appends that happened, in the order of their offsets; between them may be what was trimmed and nobody knows.
 pub(super) struct Chain {
     appends: Vec<Placed>,
+    /// Which those are.
+    by_op: Vec<OpId>,
 }
 
 /// Where a tail lies among the appends.
@@ -58,11 +60,19 @@ impl Chain {
                 append.batch = whole.unwrap_or(append.batch);
             }
         }
-        Chain { appends }
+        let mut by_op: Vec<OpId> = appends.iter().map(|append| append.op).collect();
+        work.sort_by_key(&mut by_op, |op| *op);
+        Chain { appends, by_op }
     }
 
     pub(super) fn appends(&self) -> &[Placed] {
         &self.appends
+    }
+
+    /// Whether that append is in it.
+    pub(super) fn has(&self, op: OpId, work: &Work) -> bool {
+        work.find_by(&self.by_op, |placed| placed.cmp(&op))
+            .is_some()
     }
 
     /// Where a tail lies.

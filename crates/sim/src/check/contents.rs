@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::findings::Findings;
-use super::subject::{Subject, Who, receipt};
+use super::subject::{Subject, Who, is_foreign, receipt};
 use super::violation::Violation;
 use super::work::Work;
 use crate::history::{Event, Kind, Operation, Payload, Reply, Stored};
@@ -66,7 +66,9 @@ impl<'h> Contents<'h> {
         // Below the trim point, where nothing better is known.
         let below = |offset: &u64| *offset < settled.trim_point;
         let promised = subject.ops.iter().flat_map(|(id, operation)| {
-            let receipt = receipt(operation).map(|(_, receipt)| receipt);
+            let receipt = receipt(operation)
+                .map(|(_, receipt)| receipt)
+                .filter(|_| !is_foreign(operation));
             let records = match &operation.kind {
                 Kind::Append { records, .. } => records.as_slice(),
                 _ => &[],

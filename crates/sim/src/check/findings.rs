@@ -28,7 +28,10 @@ impl<'h> Findings<'h> {
     }
 
     pub(super) fn log(&self) -> String {
-        self.subject.log.to_string()
+        match self.subject.id {
+            Some(id) => format!("{} (id {id})", self.subject.log),
+            None => self.subject.log.to_string(),
+        }
     }
 
     pub(super) fn witness(&self, who: Who) -> Box<Witness> {

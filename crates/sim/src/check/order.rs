@@ -52,6 +52,15 @@ pub(super) fn by_offsets(
                 });
                 continue;
             }
+            (None, Some(offset)) if offset >= end => {
+                findings.add(Violation::NoBatchEnd {
+                    log: findings.log(),
+                    tail: offset.saturating_add(1),
+                    by: findings.witness(point.who),
+                    append: None,
+                });
+                continue;
+            }
             (None, Some(offset)) => chain.upto(offset, work),
             (None, None) => continue,
         };

@@ -19,6 +19,8 @@ pub(super) struct Point {
     pub(super) command: bool,
     /// Of an acknowledged append: where its batch begins.
     pub(super) start: Option<u64>,
+    /// It is the deletion of the log.
+    pub(super) deletes: bool,
     /// Of a trim: what it asked for.
     pub(super) to: Option<u64>,
     pub(super) tail: Option<u64>,
@@ -46,6 +48,7 @@ impl Point {
             version: None,
             command: false,
             start: None,
+            deletes: false,
             to: None,
             tail: None,
             reached: None,
@@ -84,7 +87,8 @@ pub(super) fn points(subject: &Subject<'_>, chain: &Chain) -> Vec<Point> {
     let mut points = vec![Point {
         version: settled.version,
         tail: Some(settled.tail),
-        trim_point: Some(settled.trim_point),
+        // That nothing is left of it is no trim.
+        trim_point: Some(settled.trim_point).filter(|_| !subject.gone),
         sealed: settled.sealed,
         ..Point::new(Who::Settled, NEVER, NEVER)
     }];
@@ -109,12 +113,18 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
         if let Outcome::NotApplied { code, seen } = &operation.outcome {
             let ret = operation.ret.unwrap_or(NEVER);
             // A seal is for good, so one that an appender heard of earlier holds still.
-            let sealed = matches!(operation.kind, Kind::Append { .. }) && code == "Sealed";
+            let append = matches!(operation.kind, Kind::Append { .. });
+            let sealed = append && code == "Sealed";
             match seen {
                 Some(seen) => points.push(Point {
                     version: seen.version,
                     tail: seen.tail,
-                    sealed: seen.sealed.or(sealed.then_some(true)),
+                    // Whether it is sealed is looked at before what it is conditioned on.
+                    sealed: seen.sealed.or(match code.as_str() {
+                        "Sealed" if append => Some(true),
+                        "Fenced" | "TailMismatch" if append => Some(false),
+                        _ => None,
+                    }),
                     ..Point::new(who, operation.call, ret)
                 }),
                 None if sealed => points.push(Point {
@@ -174,11 +184,29 @@ fn observed(who: Who, operation: &Operation, points: &mut Vec<Point>) {
             ..asked
         }),
         (
-            Kind::SetCursor { .. } | Kind::DeleteCursor { .. } | Kind::Alter { .. },
+            kind @ (Kind::SetCursor { .. } | Kind::DeleteCursor { .. } | Kind::Alter { .. }),
             Reply::Changed { version, .. },
-        ) => points.push(Point {
+        ) => {
+            // A cursor stands at most at the tail: it may be much further.
+            let reached = match kind {
+                Kind::SetCursor { at, .. } => at.checked_sub(1),
+                _ => None,
+            };
+            points.push(Point {
+                version: *version,
+                command: true,
+                ..asked
+            });
+            points.extend(reached.map(|reached| Point {
+                version: *version,
+                reached: Some(reached),
+                ..local
+            }));
+        }
+        (Kind::Delete, Reply::Deleted { version, .. }) => points.push(Point {
             version: *version,
             command: true,
+            deletes: true,
             ..asked
         }),
         (Kind::Cursor { consistency, .. }, Reply::Cursor { version, .. }) => points.push(Point {

@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 use super::chain::Chain;
 use super::findings::Findings;
 use super::points::Point;
+use super::registers::Dues;
 use super::states::Due;
 use super::subject::{NEVER, Subject, Who, is_unknown};
 use super::violation::Violation;
@@ -37,7 +38,7 @@ pub(super) fn fit(
     subject: &Subject<'_>,
     chain: &Chain,
     points: &[Point],
-    due: &[Due],
+    due: (&[Due], &Dues),
     findings: &mut Findings<'_>,
     work: &Work,
 ) {
@@ -62,7 +63,7 @@ fn jobs(
     subject: &Subject<'_>,
     chain: &Chain,
     points: &[Point],
-    due: &[Due],
+    (due, registers): (&[Due], &Dues),
     findings: &mut Findings<'_>,
     work: &Work,
 ) -> Vec<Job> {
@@ -88,6 +89,18 @@ fn jobs(
         .iter()
         .filter_map(|point| Some((point.tail?, point.version?)))
         .collect();
+    // Where cursors were set the log reached by then.
+    let mut furthest = 0;
+    let mut reaches: Vec<(u64, u64)> = Vec::new();
+    for (reached, version) in points
+        .iter()
+        .filter_map(|point| Some((point.reached?.saturating_add(1), point.version?)))
+    {
+        if reached > furthest {
+            furthest = reached;
+            reaches.push((reached, version));
+        }
+    }
     let marks: Vec<(u64, u64)> = points
         .iter()
         .filter_map(|point| Some((point.trim_point?, point.version?)))
@@ -124,6 +137,16 @@ fn jobs(
             (None, Some(sealed)) => deadline.min(sealed),
             (None, None) => deadline,
         };
+        let far = work.partition_point(&reaches, |(reached, _)| *reached <= append.start);
+        let deadline = reaches
+            .get(far)
+            .map_or(deadline, |(_, version)| deadline.min(*version));
+        let (from, to) = registers
+            .appends
+            .get(&append.op)
+            .copied()
+            .unwrap_or((0, u64::MAX));
+        let deadline = deadline.min(to);
         if packed(place) {
             jobs.push(Job {
                 op: append.op,
@@ -138,7 +161,9 @@ fn jobs(
         job_of[place] = Some(jobs.len());
         jobs.push(Job {
             op: append.op,
-            release: not_before(append.call).max(before.saturating_add(1)),
+            release: not_before(append.call)
+                .max(before.saturating_add(1))
+                .max(from),
             deadline,
             must: true,
             after: place.checked_sub(1).filter(|before| unknown(*before)),
@@ -167,7 +192,7 @@ fn jobs(
         match *kind {
             Kind::Trim { to } => {
                 let reached = work.partition_point(appends, |append| append.end < to);
-                if to > subject.settled.tail {
+                if to > subject.end() {
                     // Beyond the end of the log: it was refused.
                     continue;
                 }
@@ -211,11 +236,8 @@ fn jobs(
                     append: None,
                 });
             }
-            // Of these nobody need have seen anything: they may have a version.
-            Kind::Fence { .. }
-            | Kind::SetCursor { .. }
-            | Kind::DeleteCursor { .. }
-            | Kind::Alter { .. } => jobs.push(Job {
+            // Nobody read it before it was deleted: perhaps it was there.
+            Kind::Append { .. } if subject.gone && !chain.has(op, work) => jobs.push(Job {
                 op,
                 release: not_before(call),
                 deadline: u64::MAX,
@@ -223,6 +245,36 @@ fn jobs(
                 after: None,
                 append: None,
             }),
+            // Beyond the end of the log: it was refused.
+            Kind::SetCursor { at, .. } if at > subject.end() => {}
+            // Of these nobody need have seen anything: then they may have a version.
+            Kind::Fence { .. }
+            | Kind::SetCursor { .. }
+            | Kind::DeleteCursor { .. }
+            | Kind::Alter { .. } => {
+                let seen = registers.commands.get(&op);
+                let mut release = not_before(call);
+                let mut needs = None;
+                if let Some((from, _)) = seen {
+                    release = release.max(*from);
+                }
+                if let Kind::SetCursor { at, .. } = *kind {
+                    let place = work.partition_point(appends, |append| append.end < at);
+                    needs = Some(place)
+                        .filter(|place| appends.get(*place).is_some_and(|one| one.start < at));
+                    if let Some(version) = needs.and_then(|place| appends[place].version) {
+                        release = release.max(version.saturating_add(1));
+                    }
+                }
+                jobs.push(Job {
+                    op,
+                    release,
+                    deadline: seen.map_or(u64::MAX, |(_, to)| *to),
+                    must: seen.is_some(),
+                    after: needs.filter(|place| unknown(*place)),
+                    append: None,
+                });
+            }
             _ => {}
         }
     }

@@ -88,11 +88,23 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
     let mut due = Vec::new();
     // The newest point that says it, and what it says.
     let mut tail: Option<(u64, &Point)> = None;
+    let mut reached: Option<(u64, &Point)> = None;
     let mut trimmed: Option<(u64, &Point)> = None;
     let mut sealed: Option<(bool, &Point)> = None;
     let mut command: Option<&Point> = None;
+    let mut deleted: Option<&Point> = None;
     for point in points {
         work.step();
+        if let Some(delete) = deleted.filter(|delete| point.rank() > delete.rank()) {
+            findings.add(Violation::AfterDelete {
+                log: findings.log(),
+                delete: findings.witness(delete.who),
+                after: findings.witness(point.who),
+            });
+        }
+        if point.deletes {
+            deleted = Some(point);
+        }
         if !point.version_can_be() {
             findings.add(Violation::FirstVersion {
                 log: findings.log(),
@@ -134,6 +146,24 @@ pub(super) fn judge(points: &[Point], findings: &mut Findings<'_>, work: &Work) 
                 }
             }
             tail = Some((now, point));
+            if let Some((offset, by)) = reached
+                && offset >= point.start.unwrap_or(now)
+            {
+                contradict("a cursor was set beyond the tail", by.who);
+                reached = None;
+            }
+        }
+        if let Some(offset) = point.reached
+            && reached.is_none_or(|(furthest, _)| offset > furthest)
+        {
+            reached = Some((offset, point));
+            if let Some((now, by)) = tail
+                && by.version == point.version
+                && offset >= now
+            {
+                contradict("a cursor was set beyond the tail", by.who);
+                reached = None;
+            }
         }
         if let Some(now) = point.trim_point {
             let (before, by) = trimmed.map_or((0, point), |known| known);

@@ -20,12 +20,24 @@ pub(super) enum Who {
 pub(super) struct Subject<'h> {
     pub(super) history: &'h History,
     pub(super) log: &'h LogName,
+    /// Its id, where others had the same name.
+    pub(super) id: Option<u64>,
     /// In the order in which they were begun.
     pub(super) ops: Vec<(OpId, &'h Operation)>,
     pub(super) settled: &'h Settled,
+    /// Whether it was deleted: then what it came to is only what is known of it.
+    pub(super) gone: bool,
 }
 
 impl Subject<'_> {
+    /// Beyond this nothing was, for sure.
+    pub(super) fn end(&self) -> u64 {
+        match self.gone {
+            true => u64::MAX,
+            false => self.settled.tail,
+        }
+    }
+
     /// Whether the cluster may have trimmed the log by itself, so that trims and versions need not be anybody's.
     pub(super) fn retained(&self) -> bool {
         self.ops.iter().any(|(_, operation)| {
@@ -55,6 +67,12 @@ pub(super) fn receipt(operation: &Operation) -> Option<(Nanos, &Receipt)> {
         (at, Reply::Appended(receipt)) => Some((at, receipt)),
         _ => None,
     }
+}
+
+/// Whether its receipt is of another log than it was meant for.
+pub(super) fn is_foreign(operation: &Operation) -> bool {
+    let log = receipt(operation).and_then(|(_, receipt)| receipt.log);
+    log.is_some() && operation.id.is_some() && log != operation.id
 }
 
 /// Whether nobody knows if it was applied.

@@ -44,7 +44,7 @@ pub struct Ends {
 
 impl Summary {
     /// How operations of that kind ended: `append`, `trim`, `seal`, `create`, `fence`, `set_cursor`,
-    /// `delete_cursor`, `cursor`, `cursor_local`, `alter`, `check_tail`, `check_tail_local`, `read`, `read_local`, `tail`.
+    /// `delete_cursor`, `cursor`, `cursor_local`, `alter`, `delete`, `check_tail`, `check_tail_local`, `read`, `read_local`, `tail`.
     pub fn ends(&self, kind: &str) -> Ends {
         self.operations.get(kind).copied().unwrap_or_default()
     }
@@ -123,6 +123,7 @@ fn name(kind: &Kind) -> &'static str {
         } => "cursor",
         Kind::Cursor { .. } => "cursor_local",
         Kind::Alter { .. } => "alter",
+        Kind::Delete => "delete",
         Kind::Create { .. } => "create",
         Kind::CheckTail {
             consistency: Consistency::Linearizable,

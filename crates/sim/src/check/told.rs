@@ -296,6 +296,16 @@ impl fmt::Display for Violation {
             Violation::AfterSeal { log, seal, after } => {
                 head(log, "it went on after it was sealed".into(), &[seal, after])
             }
+            Violation::AfterDelete { log, delete, after } => head(
+                log,
+                "it went on after it was deleted".into(),
+                &[delete, after],
+            ),
+            Violation::DeleteUnexplained { log, id, by } => head(
+                log,
+                format!("the one with id {id} is gone, and nobody had asked for that"),
+                &[by],
+            ),
             Violation::GapNotTrimmed {
                 log,
                 from,

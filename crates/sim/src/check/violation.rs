@@ -349,6 +349,24 @@ pub enum Violation {
         /// What came after it.
         after: Box<Witness>,
     },
+    /// A deleted log went on.
+    AfterDelete {
+        /// The log.
+        log: String,
+        /// Its deletion, or who saw that it was deleted.
+        delete: Box<Witness>,
+        /// What came after it.
+        after: Box<Witness>,
+    },
+    /// A log is gone that nobody asked to delete.
+    DeleteUnexplained {
+        /// The log.
+        log: String,
+        /// Its id.
+        id: u64,
+        /// Who saw that it is gone.
+        by: Box<Witness>,
+    },
     /// A reader was told of a gap, or had one, where nothing was trimmed.
     GapNotTrimmed {
         /// The log.
@@ -445,6 +463,8 @@ impl Violation {
             Violation::TrimUnexplained { .. } => "trim_unexplained",
             Violation::SealUnexplained { .. } => "seal_unexplained",
             Violation::AfterSeal { .. } => "after_seal",
+            Violation::AfterDelete { .. } => "after_delete",
+            Violation::DeleteUnexplained { .. } => "delete_unexplained",
             Violation::GapNotTrimmed { .. } => "gap_not_trimmed",
             Violation::StrictGap { .. } => "strict_gap",
             Violation::Jump { .. } => "jump",

@@ -39,7 +39,10 @@ impl Witness {
                     client: Some(operation.client.0),
                     call: Some(operation.call),
                     ret: operation.ret,
-                    what: what(&operation.kind),
+                    what: match operation.id {
+                        Some(id) => format!("{} (id {id})", what(&operation.kind)),
+                        None => what(&operation.kind),
+                    },
                     said: said(operation),
                 },
                 None => Witness::whole(String::new()),
@@ -126,6 +129,7 @@ fn what(kind: &Kind) -> String {
         Kind::Alter { retention } => format!("alter, retention {retention}"),
         Kind::Trim { to } => format!("trim to {to}"),
         Kind::Seal => "seal".into(),
+        Kind::Delete => "delete".into(),
         Kind::Create { .. } => "create".into(),
         Kind::CheckTail {
             consistency,
@@ -241,6 +245,10 @@ pub(super) fn reply(reply: &Reply) -> String {
         }
         Reply::Cursor { at, version } => {
             text = format!("{at:?}");
+            known = *version;
+        }
+        Reply::Deleted { version, .. } => {
+            text = "deleted".into();
             known = *version;
         }
         Reply::Created { version, existed } => {

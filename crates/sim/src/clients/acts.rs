@@ -21,10 +21,12 @@ impl World {
             return;
         }
         let logs = self.plan.logs;
+        let log = self.clients.clients[client].rng.below(logs) as usize;
+        let shunned = self.is_shunned(log);
         let rng = &mut self.clients.clients[client].rng;
-        let log = rng.below(logs) as usize;
         match rng.below(100) {
             0..=79 if self.clients.sealed.contains(&log) && !rng.chance(2) => {}
+            0..=79 if shunned => {}
             0..=79 => self.append(client, log),
             80..=88 => self.check_tail(client, log),
             89..=92 => self.read(client, log, None),
@@ -66,6 +68,7 @@ impl World {
                     Role::Append {
                         machine,
                         log,
+                        id: None,
                         under_way: BTreeMap::new(),
                         closed: false,
                     },
@@ -91,7 +94,10 @@ impl World {
             .then(|| self.clients.tails[log]);
         let fence = self.clients.clients[client].fences[log].clone();
         let Role::Append {
-            machine, under_way, ..
+            machine,
+            id,
+            under_way,
+            ..
         } = &mut self.clients.actors[actor].role
         else {
             return;
@@ -106,6 +112,9 @@ impl World {
                     actor as u64,
                     call,
                 );
+                if let Some(id) = id {
+                    self.clients.recorder.about(op, *id);
+                }
                 under_way.insert(token.0, op);
                 machine.flush(self.now);
             }

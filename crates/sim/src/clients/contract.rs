@@ -161,8 +161,16 @@ impl World {
             return;
         };
         under_way.insert(token.0, op);
+        // The answer does not say which log of that name it is about.
+        let log = match (self.plan.deletes, self.clients.ids[log]) {
+            (true, id) if id > 0 => {
+                self.clients.recorder.about(op, id);
+                LogRef::Id(id)
+            }
+            _ => LogRef::Name(of_log),
+        };
         let query = Query::Cursor {
-            log: LogRef::Name(of_log),
+            log,
             name,
             linearizable,
         };

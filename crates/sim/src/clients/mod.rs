@@ -3,6 +3,7 @@
 
 mod acts;
 mod contract;
+mod deletion;
 mod streams;
 mod told;
 
@@ -35,6 +36,8 @@ pub(crate) enum Happening {
     Probe { client: usize },
     /// A watcher asks.
     Watch { client: usize },
+    /// Somebody deletes a log.
+    Delete,
     /// A stream is open.
     Up { conn: u64 },
     /// A stream could not be opened, or broke.
@@ -61,6 +64,8 @@ enum Role {
     Append {
         machine: Box<Appender>,
         log: usize,
+        /// The log's id, once it is open.
+        id: Option<u64>,
         under_way: BTreeMap<u64, OpId>,
         closed: bool,
     },
@@ -131,10 +136,10 @@ struct Client {
 /// A log as one replica has it, when all is over.
 #[derive(Debug)]
 pub(crate) enum Whole {
-    /// Nobody ever made it.
+    /// Nobody ever made it, or it was deleted.
     Absent,
-    /// What is in it, and its tail.
-    Read(Vec<Stored>, u64),
+    /// What is in it, its tail, and its id.
+    Read(Vec<Stored>, u64, Option<u64>),
 }
 
 /// All of them.
@@ -153,6 +158,11 @@ pub(crate) struct Clients {
     tails: Vec<u64>,
     /// Logs that somebody asked to seal: appends to them are rare from then on.
     sealed: BTreeSet<usize>,
+    /// Which of them that is, by log: of those that had the name, the newest that anybody was told of.
+    ids: Vec<u64>,
+    /// When logs that were deleted are appended to again, at the soonest.
+    shunned: Vec<u64>,
+    deletion: Rng,
     /// Those that the plan's faults mean, by their numbers there: one that is gone has a successor.
     seats: Vec<usize>,
     /// No new calls.
@@ -182,6 +192,9 @@ impl Clients {
             recorder: Recorder::new(),
             acknowledged: 0,
             tails: vec![0; plan.logs as usize + 1],
+            ids: vec![0; plan.logs as usize + 1],
+            shunned: vec![0; plan.logs as usize + 1],
+            deletion: stream(plan.seed, "deletion", 1),
             seats: Vec::new(),
             quiet: false,
             asked: BTreeSet::new(),
@@ -245,6 +258,9 @@ impl World {
         for _ in 0..self.plan.watchers {
             let client = self.make_client();
             self.schedule_client(100 * MS, Happening::Watch { client });
+        }
+        if self.plan.deletes {
+            self.schedule_deletion();
         }
     }
 
@@ -376,6 +392,12 @@ impl World {
                     }
                     let after = MS + self.clients.clients[client].rng.exponential(20 * MS);
                     self.schedule_client(after, Happening::Watch { client });
+                }
+            }
+            Happening::Delete => {
+                if !self.clients.quiet {
+                    self.delete();
+                    self.schedule_deletion();
                 }
             }
             Happening::Up { conn } => self.up(conn),

@@ -23,36 +23,52 @@ impl World {
             clients,
             settled,
             tails,
+            ids,
             logs,
             ..
         } = &mut self.clients;
         let Actor { client, role, .. } = &mut actors[actor];
         let who = ClientId(*client as u64);
         let mut said = false;
+        let mut deleted = Vec::new();
         match role {
             Role::Append {
                 machine,
                 log,
+                id,
                 under_way,
                 closed,
-                ..
             } => {
                 while let Some(event) = machine.poll_event() {
                     said = true;
                     match event {
-                        AppendEvent::Opened(_) => {}
+                        AppendEvent::Opened(opened) => {
+                            *id = Some(opened.log);
+                            for op in under_way.values() {
+                                recorder.about(*op, opened.log);
+                            }
+                            if ids[*log] > 0 && opened.log > ids[*log] {
+                                self.coverage.hit("a log was made again under its name");
+                            }
+                            if opened.log > ids[*log] {
+                                (ids[*log], tails[*log]) = (opened.log, 0);
+                            }
+                        }
                         AppendEvent::Closed(_) => *closed = true,
                         AppendEvent::Done { token, result } => {
                             let op = under_way.remove(&token.0).expect("each ends once");
                             let outcome = match result {
                                 Ok(receipt) => {
-                                    tails[*log] = tails[*log].max(receipt.tail);
+                                    if receipt.log == ids[*log] {
+                                        tails[*log] = tails[*log].max(receipt.tail);
+                                    }
                                     *acknowledged += receipt.end - receipt.start;
                                     clients[*client].acknowledged += receipt.end - receipt.start;
                                     if receipt.duplicate {
                                         self.coverage.hit("an append was resent and was there");
                                     }
                                     Outcome::Ok(Reply::Appended(Receipt {
+                                        log: Some(receipt.log),
                                         start: receipt.start,
                                         end: receipt.end,
                                         timestamp: Some(receipt.timestamp),
@@ -62,7 +78,15 @@ impl World {
                                     }))
                                 }
                                 // What ended a pipeline is told to all that were in it: they looked at nothing.
-                                Err(error) => failed(&error, None, &mut self.coverage),
+                                Err(error) => {
+                                    if error.code == Code::LogDeleted {
+                                        self.coverage.hit("an append was refused: deleted");
+                                        // Whoever goes on does so in the log that has the name now.
+                                        clients[*client].appenders[*log]
+                                            .take_if(|appender| *appender == actor);
+                                    }
+                                    failed(&error, None, &mut self.coverage)
+                                }
                             };
                             recorder.end(now, op, outcome);
                         }
@@ -73,6 +97,9 @@ impl World {
                 while let Some(done) = machine.poll_done() {
                     said = true;
                     let op = under_way.remove(&done.token.0).expect("each ends once");
+                    if let Some(log) = done.log {
+                        recorder.about(op, log);
+                    }
                     let outcome = match done.result {
                         Ok(CommandOutcome::Trimmed {
                             trim_point,
@@ -118,11 +145,20 @@ impl World {
                             version: Some(version),
                             duplicate,
                         }),
+                        Ok(CommandOutcome::LogDeleted { version, duplicate }) => {
+                            Outcome::Ok(Reply::Deleted {
+                                version: Some(version),
+                                duplicate,
+                            })
+                        }
                         Ok(_) => Outcome::Unknown { code: None },
                         Err(error) => failed(&error, seen(&error), &mut self.coverage),
                     };
                     let operation = recorder.history().get(op).expect("it was begun");
                     if let Some(log) = place(logs, operation) {
+                        if let Outcome::Ok(Reply::Deleted { duplicate, .. }) = outcome {
+                            deleted.push((log, done.log, duplicate));
+                        }
                         learn(&mut clients[*client], log, &operation.kind, &outcome);
                     }
                     recorder.end(now, op, outcome);
@@ -134,6 +170,7 @@ impl World {
                     let op = under_way.remove(&done.token.0).expect("each ends once");
                     let outcome = match done.result {
                         Ok(Answer::Tail(tail)) => {
+                            recorder.about(op, tail.log);
                             let fence = tail.fence.clone();
                             let operation = recorder.history().get(op).expect("it was begun");
                             if let Some(log) = place(logs, operation) {
@@ -174,6 +211,9 @@ impl World {
             } => {
                 while let Some(output) = machine.poll_output() {
                     said = true;
+                    if let Some(log) = machine.started().map(|said| said.log) {
+                        recorder.about(*op, log);
+                    }
                     match output {
                         ReadOutput::Records(piece) => {
                             if piece.compression().is_some() {
@@ -204,7 +244,11 @@ impl World {
                             so_far.tail = (at_the_tail && !in_a_gap).then_some(tail);
                             if let Some(key) = for_settling {
                                 let (log, replica) = (*key >> 8, *key & 0xff);
-                                let read = Whole::Read(so_far.records.clone(), tail);
+                                let read = Whole::Read(
+                                    so_far.records.clone(),
+                                    tail,
+                                    machine.started().map(|said| said.log),
+                                );
                                 settled.insert((log, replica), read);
                             }
                             recorder.end(
@@ -269,12 +313,25 @@ impl World {
                         TailOutput::Failed(error) => {
                             *over = true;
                             self.coverage.error(error.code);
+                            if error.code == Code::LogDeleted {
+                                self.coverage.hit("a tail heard that its log was deleted");
+                                // It may follow what comes to have the name.
+                                let tails = &mut clients[*client].tails;
+                                *tails = tails.saturating_sub(1);
+                            }
                             continue;
                         }
                     };
-                    recorder.event(now, who, log.as_str(), *session, event);
+                    let id = machine.started().map(|said| said.log);
+                    let op = recorder.event(now, who, log.as_str(), *session, event);
+                    if let Some(id) = id {
+                        recorder.about(op, id);
+                    }
                 }
             }
+        }
+        for (log, id, again) in deleted {
+            self.deleted(log, id, again);
         }
         said
     }

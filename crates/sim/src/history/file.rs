@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{History, LogName, Operation, Outcome, Settled};
 
-/// The version of the format that this build writes and reads.
-pub const FORMAT: u32 = 1;
+/// The version of the format that this build writes. It reads this one and all before: 1 knew nothing of ids, nor of
+/// logs that are deleted.
+pub const FORMAT: u32 = 2;
+/// The oldest that it reads.
+const FORMAT_MIN: u32 = 1;
 
 /// Why a file is no history.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ pub enum ReadError {
     )]
     NoHistory,
     /// It is of a later format.
-    #[error("it is a history of format {version}; this program reads {FORMAT}")]
+    #[error("it is a history of format {version}; this program reads up to {FORMAT}")]
     Version {
         /// The format that it says it is.
         version: u32,
@@ -200,7 +203,7 @@ impl History {
 fn header(text: &[u8]) -> Result<Header, ReadError> {
     let Version { paxlog_history } =
         serde_json::from_slice(text).map_err(|_| ReadError::NoHistory)?;
-    if paxlog_history != FORMAT {
+    if !(FORMAT_MIN..=FORMAT).contains(&paxlog_history) {
         return Err(ReadError::Version {
             version: paxlog_history,
         });

@@ -4,7 +4,7 @@
 //! [`History::write`] and [`History::read`] are its file, JSON Lines:
 //!
 //! ```text
-//! {"paxlog_history":1,"complete":true}                                                        the header, first
+//! {"paxlog_history":2,"complete":true}                                                        the header, first
 //! {"op":{"client":1,"log":"a","call":10,"ret":25,"kind":{…},"outcome":{…}}}                    one operation each
 //! {"settled":{"log":"a","trim_point":0,"tail":3,"records":[[0,"17…",["x","y"]],[2,"18…",["z"]]]}}   one a log
 //! ```
@@ -17,7 +17,8 @@
 //! - payloads are unique: no payload is appended twice over the history of a log;
 //! - the retries of one producer sequence are one operation, from the first call to the first receipt;
 //! - every command that could change one of its logs is in it (but see [`History::complete`]);
-//! - each log is settled: read whole, when nothing is under way and nothing can land any more.
+//! - each log is settled: read whole, when nothing is under way and nothing can land any more;
+//! - where logs are deleted, every answered operation says which log of its name it was about, by its id.
 
 mod file;
 mod operation;

@@ -143,6 +143,8 @@ pub enum Kind {
         /// Whether the cluster may trim the log by itself from then on.
         retention: bool,
     },
+    /// Delete the log with all that is in it. Its name may be another log's then.
+    Delete,
     /// Make the log.
     Create {
         /// Whether an existing one is an answer rather than an error.
@@ -255,6 +257,11 @@ impl Call {
         }
     }
 
+    /// The deletion of a log.
+    pub fn delete(log: impl Into<LogName>) -> Call {
+        Call::new(log, Kind::Delete)
+    }
+
     /// The making of a log.
     pub fn create(log: impl Into<LogName>, if_absent: bool) -> Call {
         Call {
@@ -326,6 +333,10 @@ pub struct Operation {
     pub client: ClientId,
     /// Of which log.
     pub log: LogName,
+    /// The id of the log that it was about, as far as the recorder learned it: that to which the caller held, or which
+    /// answered. Where logs are deleted and made again under their names this tells which of them it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
     /// When it was called.
     pub call: Nanos,
     /// When it returned; none if it never did. An unknown command that returned may still be applied later.

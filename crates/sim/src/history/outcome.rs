@@ -120,6 +120,15 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<u64>,
     },
+    /// To a delete.
+    Deleted {
+        /// See [`Reply`]: the last that the log had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Whether this answers an earlier sending.
+        #[serde(default, skip_serializing_if = "not")]
+        duplicate: bool,
+    },
     /// To a create.
     Created {
         /// See [`Reply`]; the making of a log is its first command.
@@ -144,6 +153,9 @@ fn not(flag: &bool) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
+    /// The id of the log that the records are in, if the recorder learned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<u64>,
     /// The offset of the first record.
     pub start: u64,
     /// One beyond the offset of the last record.
@@ -170,6 +182,7 @@ impl Receipt {
     /// A receipt that says where the records are and nothing else.
     pub fn at(offsets: std::ops::Range<u64>) -> Receipt {
         Receipt {
+            log: None,
             start: offsets.start,
             end: offsets.end,
             timestamp: None,

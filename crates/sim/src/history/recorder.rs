@@ -23,6 +23,7 @@ impl Recorder {
         self.history.operations.push(Operation {
             client,
             log: call.log,
+            id: None,
             call: now,
             ret: None,
             kind: call.kind,
@@ -42,16 +43,28 @@ impl Recorder {
         id
     }
 
+    /// It is about the log of that id, and no other of its name.
+    ///
+    /// # Panics
+    /// If `id` is not one of this recorder's.
+    pub fn about(&mut self, id: OpId, log: u64) {
+        self.operation(id).id = Some(log);
+    }
+
+    fn operation(&mut self, id: OpId) -> &mut Operation {
+        usize::try_from(id.0)
+            .ok()
+            .and_then(|place| self.history.operations.get_mut(place))
+            .expect("an operation that was begun here")
+    }
+
     /// The caller has its answer. To be told *after* it came. Told again, an answer settles what was unknown before,
     /// and is otherwise kept beside the first: receipts of one append must agree.
     ///
     /// # Panics
     /// If `id` is not one of this recorder's.
     pub fn end(&mut self, now: Nanos, id: OpId, outcome: Outcome) {
-        let operation = usize::try_from(id.0)
-            .ok()
-            .and_then(|place| self.history.operations.get_mut(place))
-            .expect("an operation that was begun here");
+        let operation = self.operation(id);
         match (&operation.outcome, &outcome) {
             (Outcome::Unknown { .. }, _) => {
                 operation.ret = Some(now);
@@ -83,7 +96,8 @@ impl Recorder {
         id
     }
 
-    /// What a log came to, when everything is over. Told again, it counts instead.
+    /// What a log came to, when everything is over. Told again, it counts instead. Of a log that was deleted, nothing;
+    /// of a name that is nobody's by then, an empty log without an id.
     pub fn settle(&mut self, settled: Settled) {
         self.history.settled.retain(|old| old.log != settled.log);
         self.history.settled.push(settled);

@@ -11,6 +11,10 @@ use super::stored::{self, Stored};
 pub struct Settled {
     /// The log.
     pub log: LogName,
+    /// Its id, if the recorder learned it; without one it is the newest of that name if it is not empty, else nobody has
+    /// the name any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
     /// The first offset still kept.
     pub trim_point: u64,
     /// One beyond the last record.
@@ -37,6 +41,7 @@ impl Settled {
     pub fn whole(log: impl Into<LogName>, records: Vec<Stored>) -> Settled {
         Settled {
             log: log.into(),
+            id: None,
             trim_point: 0,
             tail: records
                 .last()

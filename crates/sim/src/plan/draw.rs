@@ -108,6 +108,7 @@ impl Plan {
             conditional_percent: 0,
             cursors: false,
             retention: false,
+            deletes: false,
             hasty_percent: rng.one_of(&[0, 1, 1, 10]),
             watchers: rng.one_of(&[0, 0, 0, 1]),
             compressed_percent: 0,
@@ -124,6 +125,7 @@ impl Plan {
         plan.conditional_percent = contract.one_of(&[0, 0, 5, 20]);
         plan.cursors = contract.half();
         plan.retention = plan.logs > 1 && contract.chance(20);
+        plan.deletes = stream(seed, "deletion", 0).chance(15);
         let mut rng = stream(seed, "faults", 0);
         plan.atlas = replicas == 1 || !rng.chance(10);
         let minority = (replicas - 1) / 2;

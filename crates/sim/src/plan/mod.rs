@@ -85,6 +85,9 @@ pub struct Plan {
     /// The cluster trims the last log by itself.
     #[serde(default)]
     pub retention: bool,
+    /// Clients delete logs now and then, and make them again under their names.
+    #[serde(default)]
+    pub deletes: bool,
     /// Appends, of a hundred, that are made in haste: with little time.
     #[serde(default)]
     pub hasty_percent: u64,
@@ -182,6 +185,7 @@ impl Plan {
             conditional_percent: 0,
             cursors: false,
             retention: false,
+            deletes: false,
             hasty_percent: 0,
             watchers: 0,
             compressed_percent: 0,

@@ -1,8 +1,9 @@
 //! A replica's turns: events for its core, and what the core wants done.
 
-use paxlog_node::{ENTRY_HEADER_BYTES, Effect, EntryHeader};
+use paxlog_node::{ENTRY_HEADER_BYTES, Effect, EntryHeader, ReaderEffect};
 use paxlog_paxos::{Message, Role, Standing};
 use paxlog_wal::{AppendError, FrameMeta, Kind};
+use paxlog_wire::Code;
 
 use super::*;
 use crate::plan::Moment;
@@ -291,6 +292,14 @@ impl World {
                     }
                 }
                 Effect::Reader(id, effect) => {
+                    let leads = matches!(running.node.paxos().role(), Role::Leader { .. });
+                    if let ReaderEffect::Refused(error) = &effect
+                        && error.code == Code::LogDeleted
+                        && !leads
+                    {
+                        self.coverage
+                            .hit("a follower told a reader that its log was deleted");
+                    }
                     let Running {
                         desk, wal, node, ..
                     } = running;

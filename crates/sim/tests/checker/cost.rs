@@ -16,6 +16,7 @@ fn mix(ops: u64) -> Mix {
         readers: false,
         trims: true,
         seals: false,
+        registers: false,
         versions: true,
         records_max: 2,
     }

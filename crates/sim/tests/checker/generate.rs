@@ -1,5 +1,7 @@
 //! Legal histories: a log that does one thing after the other, seen by clients whose calls overlap.
 
+mod registers;
+
 use paxlog_sim::history::{
     Call, ClientId, Consistency, Event, History, Observed, OpId, Outcome, ReadReply, Receipt,
     Recorder, Reply, SessionId, Settled, Stored, TailReply,
@@ -20,6 +22,8 @@ pub(crate) struct Mix {
     pub(crate) readers: bool,
     pub(crate) trims: bool,
     pub(crate) seals: bool,
+    /// Fences, conditions on appends, and cursors.
+    pub(crate) registers: bool,
     pub(crate) versions: bool,
     pub(crate) records_max: u64,
 }
@@ -32,6 +36,10 @@ struct State {
     sealed: bool,
     version: u64,
     timestamp: u64,
+    /// Which token appends must carry.
+    fence: Option<u64>,
+    /// Where cursors stand, by their numbers.
+    cursors: [Option<u64>; 2],
 }
 
 /// A reader of one replica, which applies at its own pace.
@@ -64,13 +72,15 @@ pub(crate) fn legal(seed: u64, mix: Mix) -> History {
             sealed: false,
             version: 1,
             timestamp: 0,
+            fence: None,
+            cursors: [None; 2],
         }],
         content: Vec::new(),
         followers: Default::default(),
         payloads: 0,
         now: 1_000,
     };
-    (world.mix.unknown, world.mix.readers) = (0, false);
+    (world.mix.unknown, world.mix.readers, world.mix.registers) = (0, false, false);
     world.append();
     world.mix = mix;
     for _ in 1..mix.ops {
@@ -90,6 +100,9 @@ impl World {
 
     fn step(&mut self) {
         self.now += 10;
+        if self.mix.registers && self.rng.one_in(2) {
+            return self.register();
+        }
         match self.rng.below(12) {
             0 | 1 => self.check_tail(),
             2 if self.mix.trims => self.trim(),
@@ -162,8 +175,9 @@ impl World {
             self.op(call, None);
             return;
         }
-        if self.state().sealed {
-            let refused = self.refused("Sealed");
+        let (call, refusal) = self.conditions(call);
+        if let Some(code) = refusal {
+            let refused = self.refused(code);
             self.op(call, refused);
             return;
         }
@@ -254,7 +268,10 @@ impl World {
             trim_point: state.trim_point,
             sealed: state.sealed,
             version: self.mix.versions.then_some(state.version),
-            fence: None,
+            fence: self
+                .mix
+                .registers
+                .then(|| state.fence.map(registers::token).unwrap_or_default()),
         }))
     }
 
@@ -291,12 +308,13 @@ impl World {
         let who = self.rng.below(3) as usize;
         let state = self.advance(who);
         let session = SessionId(who as u64);
-        let (call, reply) = match self.rng.one_in(2) {
-            true => (
+        let (call, reply) = match self.rng.below(if self.mix.registers { 3 } else { 2 }) {
+            0 => (
                 Call::check_tail(LOG, Consistency::Local),
                 self.tail_reply(state),
             ),
-            false => {
+            2 => self.cursor_of(state, Consistency::Local),
+            _ => {
                 let from = self.rng.below(state.tail + 1);
                 (
                     Call::read(LOG, Consistency::Local, false).reading_from(from),

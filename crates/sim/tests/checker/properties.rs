@@ -1,7 +1,9 @@
 //! Random legal histories pass; with a swap, loss, repeat or shift they fail.
 
 use paxlog_sim::check::{Report, check};
-use paxlog_sim::history::{Consistency, History, Kind, Outcome, Receipt, Reply, Stored};
+use paxlog_sim::history::{
+    Consistency, CursorAt, History, Kind, Observed, Outcome, Receipt, Reply, Stored,
+};
 use proptest::prelude::*;
 
 use crate::generate::{Mix, legal};
@@ -15,6 +17,7 @@ fn mix(ops: u64) -> Mix {
         readers: true,
         trims: true,
         seals: true,
+        registers: true,
         versions: true,
         records_max: 3,
     }
@@ -184,7 +187,7 @@ fn a_swap_a_loss_a_repeat_and_a_shift_are_each_made_and_each_found() {
         }
     }
     println!("{made:?}");
-    assert_eq!(made.len(), 13, "{made:?}");
+    assert_eq!(made.len(), 19, "{made:?}");
     for (what, count) in made {
         assert!(count >= 100, "{what} was made {count} times");
     }
@@ -304,7 +307,113 @@ fn changed(history: &History, rng: &mut Rng) -> Vec<(&'static str, History)> {
             },
         );
     }
+    of_registers(history, chosen, &mut all);
     all
+}
+
+/// The same of fences, conditions and cursors; `append` was acknowledged.
+fn of_registers(history: &History, append: usize, all: &mut Vec<(&'static str, History)>) {
+    const NOWHERE: u64 = 9_999;
+    let mut with =
+        |what, at: Option<usize>, change: &dyn Fn(&mut paxlog_sim::history::Operation)| {
+            if let Some(at) = at {
+                let mut changed = history.clone();
+                change(&mut changed.operations[at]);
+                all.push((what, changed));
+            }
+        };
+    let find = |is: &dyn Fn(&Kind, &Outcome) -> bool| {
+        let mut operations = history.operations.iter();
+        operations.position(|operation| is(&operation.kind, &operation.outcome))
+    };
+    let refused = |code: &str| find(&|_, outcome| refusal(outcome).is_some_and(|is| is == code));
+    with(
+        "an append is taken under nobody's token",
+        Some(append),
+        &|operation| {
+            if let Kind::Append { fence, .. } = &mut operation.kind {
+                *fence = Some("nobody's".into());
+            }
+        },
+    );
+    let conditional = find(&|kind, outcome| {
+        matches!(
+            kind,
+            Kind::Append {
+                if_tail: Some(_),
+                ..
+            }
+        ) && matches!(outcome, Outcome::Ok(_))
+    });
+    with("a condition does not hold", conditional, &|operation| {
+        if let Kind::Append {
+            if_tail: Some(tail),
+            ..
+        } = &mut operation.kind
+        {
+            *tail += 1;
+        }
+    });
+    let asked = find(&|_, outcome| matches!(outcome, Outcome::Ok(Reply::Cursor { .. })));
+    with("a cursor stands where nobody set it", asked, &|operation| {
+        if let Outcome::Ok(Reply::Cursor { at, .. }) = &mut operation.outcome {
+            *at = CursorAt::At(NOWHERE);
+        }
+    });
+    with(
+        "a compare-and-set that failed is done",
+        refused("CursorMismatch"),
+        &|operation| {
+            if let Outcome::NotApplied {
+                seen: Some(seen), ..
+            } = operation.outcome
+            {
+                operation.outcome = Outcome::Ok(Reply::Changed {
+                    version: seen.version.map(|version| version + 1),
+                    duplicate: false,
+                });
+            }
+        },
+    );
+    with(
+        "a tail that never was is no match",
+        refused("TailMismatch"),
+        &|operation| {
+            if let Outcome::NotApplied {
+                seen: Some(seen), ..
+            } = &mut operation.outcome
+            {
+                seen.tail = Some(NOWHERE);
+            }
+        },
+    );
+    // Right behind the append, under the same token.
+    let receipt = receipt_of(history, append);
+    let mut changed = history.clone();
+    let mut refused = changed.operations[append].clone();
+    refused.again.clear();
+    if let Kind::Append { records, .. } = &mut refused.kind {
+        *records = vec!["refused".into()];
+    }
+    refused.outcome = Outcome::NotApplied {
+        code: "Fenced".into(),
+        seen: Some(Observed {
+            version: receipt.version,
+            ..Observed::default()
+        }),
+    };
+    changed.operations.push(refused);
+    all.push(("a fence refuses whoever carries it", changed));
+}
+
+fn refusal(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::NotApplied {
+            code,
+            seen: Some(_),
+        } => Some(code),
+        _ => None,
+    }
 }
 
 fn receipt_of(history: &History, at: usize) -> Receipt {

@@ -16,6 +16,7 @@ fn example() -> History {
         id
     };
     let receipt = Receipt {
+        log: Some(3),
         timestamp: Some(u64::MAX),
         tail: Some(9),
         version: Some(4),
@@ -107,7 +108,15 @@ fn example() -> History {
         recorder.event(30, me, "b", session, event);
     }
     recorder.begin_in(40, me, 6, Call::append("b", ["open"]));
+    let delete = recorder.begin(50, me, Call::delete("b"));
+    let deleted = Reply::Deleted {
+        version: Some(4),
+        duplicate: true,
+    };
+    recorder.end(60, delete, Outcome::Ok(deleted));
+    recorder.about(delete, 5);
     let mut settled = Settled::whole("a", records.clone());
+    settled.id = Some(3);
     settled.kept = records[..1].to_vec();
     settled.add_replica(1, records.clone());
     settled.add_replica(2, records[1..].to_vec());
@@ -162,7 +171,7 @@ fn what_is_no_history_is_refused_in_a_sentence() {
     for (text, says) in [
         ("", "line 1 is not the header"),
         ("hello\n", "line 1 is not the header"),
-        ("{\"paxlog_history\":2}\n", "format 2"),
+        ("{\"paxlog_history\":3}\n", "format 3"),
         (
             "{\"paxlog_history\":1}\n{\"op\":{\"client\":1,\"log\":\"a\",\"call\":5,\"ret\":4,\"kind\":\"seal\",\"outcome\":{\"unknown\":{}}}}\n",
             "line 2: the operation returned before",
@@ -171,7 +180,7 @@ fn what_is_no_history_is_refused_in_a_sentence() {
             "{\"paxlog_history\":1}\n\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[]}}\n{\"settled\":{\"log\":\"a\",\"trim_point\":0,\"tail\":0,\"records\":[]}}\n",
             "line 4: log a is settled a second time",
         ),
-        ("{\"paxlog_history\":2,\"new\":1}\n", "format 2"),
+        ("{\"paxlog_history\":3,\"new\":1}\n", "format 3"),
         (
             // Else the history would be taken for complete.
             "{\"paxlog_history\":1,\"complet\":false}\n",
