@@ -143,7 +143,7 @@ fn change(files: &mut Files, input: &mut Input<'_>) {
         }
         // A field of a frame's header, or of a side file's.
         2 => {
-            let field = at % FRAME & !3;
+            let field = (at % FRAME) & !3;
             let frame = (at / FRAME) * FRAME;
             let value = input.u64().to_le_bytes();
             write(&mut files[which].1, frame + field, &value[..4]);
