@@ -59,8 +59,7 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
     pairs.iter().map(|[high, low]| high << 4 | low).collect()
 }
 
-/// Entries of `docs/protocol-vectors.json`: of each in the list `list`, the bytes of the field `field`, where its field
-/// `having` names one of `values` (any, if there are none).
+/// The test vectors in the list `list` of `docs/protocol-vectors.json`: each one's name, and the bytes of its field `field`.
 pub(crate) fn vectors(list: &str, field: &str) -> Vec<(String, Vec<u8>)> {
     let text = crate::repository_file("docs/protocol-vectors.json");
     let all: serde_json::Value = serde_json::from_slice(&text).expect("the vectors are JSON");

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use paxlog_session::{
     AppendEvent, Appender, AppenderConfig, Change, Command, Commands, CommandsConfig, Effect,
-    Error, LeaderTracker, Machine, Read, ReadConfig, ReadOutput, StreamId, Tail, TailConfig,
+    Error, LeaderTracker, Machine, Piece, Read, ReadConfig, ReadOutput, StreamId, Tail, TailConfig,
     TailOutput, Token,
 };
 use paxlog_wire::batch::{BatchBuilder, Record};
@@ -362,11 +362,7 @@ impl Session {
                 while let Some(output) = read.poll_output() {
                     assert!(!self.over, "nothing follows the end");
                     match output {
-                        ReadOutput::Records(piece) => {
-                            follow(&mut self.at, piece.start, piece.end);
-                            let records = piece.records().count() as u64;
-                            assert_eq!(records, piece.end - piece.start);
-                        }
+                        ReadOutput::Records(piece) => follow(&mut self.at, &piece),
                         ReadOutput::Gap { to } => skip(&mut self.at, to),
                         ReadOutput::End { .. } | ReadOutput::Failed(_) => self.over = true,
                     }
@@ -376,11 +372,7 @@ impl Session {
                 while let Some(output) = tail.poll_output() {
                     assert!(!self.over, "nothing follows the end");
                     match output {
-                        TailOutput::Records(piece) => {
-                            follow(&mut self.at, piece.start, piece.end);
-                            let records = piece.records().count() as u64;
-                            assert_eq!(records, piece.end - piece.start);
-                        }
+                        TailOutput::Records(piece) => follow(&mut self.at, &piece),
                         TailOutput::Gap { to } => skip(&mut self.at, to),
                         TailOutput::CaughtUp { .. } => {}
                         TailOutput::Sealed { .. } | TailOutput::Failed(_) => self.over = true,
@@ -402,12 +394,14 @@ impl Session {
     }
 }
 
-/// Records follow on what came before.
-fn follow(at: &mut Option<u64>, start: u64, end: u64) {
+/// Records follow on what came before, and are all there.
+fn follow(at: &mut Option<u64>, piece: &Piece) {
+    let (start, end) = (piece.start, piece.end);
     assert!(
         at.is_none_or(|at| at == start) && start < end,
         "{at:?}, then {start}..{end}"
     );
+    assert_eq!(piece.records().count() as u64, end - start);
     *at = Some(end);
 }
 

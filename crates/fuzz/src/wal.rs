@@ -67,9 +67,7 @@ pub(crate) fn run(bytes: &[u8]) {
     // A look from outside changes nothing, whatever it says.
     let names = disk.names();
     let _ = identify(&disk);
-    if let Ok(dump) = dump_disk(&disk, false) {
-        drop(dump);
-    }
+    let _ = dump_disk(&disk, false);
     assert_eq!(disk.names(), names);
     opened(&disk, mends);
 }
@@ -109,8 +107,14 @@ fn opened(disk: &SimDisk, mended: bool) {
         return;
     }
     // It was called durable, and this disk is as honest as it was when it was opened.
-    let (wal, recovered) =
-        Wal::open(Arc::new(disk.clone()), options()).expect("what was opened can be opened again");
+    let (wal, recovered) = match Wal::open(Arc::new(disk.clone()), options()) {
+        Ok(opened) => opened,
+        // A trailer may name almost the last number as the next one; then the next opening has none, and says so.
+        Err(error) => {
+            assert!(lsn.seq() + 2 >= u64::from(u32::MAX), "opened once: {error}");
+            return;
+        }
+    };
     let (_, found) = wal.read_cold(lsn).expect("what was durable is there");
     assert_eq!(found, payload);
     if stated.is_ok_and(|at| durable > at) {

@@ -55,7 +55,7 @@ pub struct Found {
 pub struct FoundSegment {
     /// Its sequence number.
     pub number: u32,
-    /// Its `.idx` file, if it is there and whole.
+    /// Its `.idx` file, if it is there, whole and [checked](IdxFile::check).
     pub annotation: Option<Bytes>,
     /// There is an `.idx` file, and it can't be read: what it had of batches
     /// below the checkpoint is known nowhere else.
@@ -172,7 +172,7 @@ impl Node {
             let idx = segment
                 .annotation
                 .as_deref()
-                .and_then(|bytes| IdxFile::check(segment.number, bytes));
+                .and_then(|bytes| IdxFile::open(segment.number, bytes));
             if idx.is_none() && (segment.annotation_lost || segment.annotation.is_some()) {
                 segments.note_pinned(segment.number);
             }

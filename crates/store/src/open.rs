@@ -95,7 +95,14 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
             .then(|| wal.annotation(segment.seq))
             .transpose()
         {
-            Ok(annotation) => annotation.flatten(),
+            // One that nobody wrote so says nothing of its segment either: its frames do.
+            Ok(annotation) => annotation.flatten().filter(|bytes| {
+                let is_good = IdxFile::check(number, bytes).is_some();
+                if !is_good {
+                    tracing::error!(number, "an .idx file is of another version, or holds what none can: its segment is kept as it is");
+                }
+                is_good
+            }),
             Err(error @ ReadError::Io { .. }) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(number, %error, "an .idx file can't be read: its segment is kept as it is");
@@ -185,7 +192,7 @@ pub fn found(wal: &Wal, recovered: &Recovered, group: GroupId) -> Result<Found, 
 
 /// Whether a segment holds slots that are replayed, by its `.idx` file.
 fn is_replayed(number: u32, annotation: &[u8], from: Slot) -> bool {
-    let Some(idx) = IdxFile::check(number, annotation) else {
+    let Some(idx) = IdxFile::open(number, annotation) else {
         return true;
     };
     idx.slot_range().is_some_and(|(_, end)| end > from)

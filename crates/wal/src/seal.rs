@@ -282,6 +282,14 @@ mod tests {
         };
         let b = trailer.encode();
         assert_eq!(Trailer::decode(&b, 9, 16384), Some(trailer));
+        // 40 times that is a multiple of 2^64.
+        let wraps = Trailer {
+            index_len: 0,
+            end: Lsn::at(9, 8192 + 64),
+            frames: 1 << 61,
+            ..trailer
+        };
+        assert_eq!(Trailer::decode(&wraps.encode(), 9, 16384), None);
         for bit in 0..512 {
             let mut c = b;
             c[bit / 8] ^= 1 << (bit % 8);

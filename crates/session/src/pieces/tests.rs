@@ -212,6 +212,20 @@ fn a_damaged_batch_is_asked_for_elsewhere() {
     assert!(read.poll_timer().is_some(), "it goes on");
 }
 
+#[test]
+fn a_batch_that_reaches_beyond_any_offset_is_damaged() {
+    let (metas, _) = announced(&[good("x")]);
+    let at = |start| {
+        let meta = BatchMeta { start, ..metas[0] };
+        Piece::new(&meta, good("x"), start)
+    };
+    assert!(at(u64::MAX - 1).is_err());
+    let last = at(u64::MAX - 2).expect("the last that there can be");
+    let last = last.open().expect("it is not compressed");
+    let offsets: Vec<u64> = last.records().map(|(offset, _)| offset).collect();
+    assert_eq!(offsets, [u64::MAX - 2, u64::MAX - 1]);
+}
+
 fn damaged() -> Vec<Bytes> {
     let mut damaged = bad(1)[0].to_vec();
     damaged[9] = 77;

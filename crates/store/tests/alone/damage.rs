@@ -91,6 +91,43 @@ fn rot_beyond_the_checkpoint_is_found_at_the_opening() {
     }
 }
 
+/// With a checksum that fits, and rows that nobody wrote so: its segment is known by its frames, as if there were no file.
+#[test]
+fn an_idx_file_that_holds_what_none_can_is_not_believed() {
+    let dir = formatted();
+    let mut alone = Alone::open(dir.path()).expect("recovered");
+    alone.checkpoints = false;
+    alone.open_log();
+    fill(&mut alone, 3);
+    let sequence = alone.sequence;
+    drop(alone);
+    let (wal, found) = look(dir.path());
+    let number = found.segments[0].number;
+    let mut forged = found.segments[0]
+        .annotation
+        .clone()
+        .expect("there")
+        .to_vec();
+    wal.close().expect("closed");
+    // The last slot once more in place of the one before it.
+    let end = forged.len();
+    forged.copy_within(end - 24..end, end - 48);
+    fs::remove_file(&paths(dir.path(), ".idx")[0]).expect("removed");
+    let (wal, _) = look(dir.path());
+    wal.annotate(number.into(), &forged).expect("written");
+    wal.close().expect("closed");
+
+    let mut alone = Alone::open(dir.path()).expect("it starts");
+    assert_eq!(alone.stopped, None);
+    assert!(alone.leads(), "it has everything");
+    // The producer and all that it appended are there.
+    alone.sequence = sequence;
+    let append = alone.append(10_000, 1, b"x");
+    alone.turn(vec![append]);
+    let reply = alone.replies.last().expect("a reply");
+    assert!(reply.result.is_ok(), "{reply:?}");
+}
+
 /// Two checkpoints are kept that can be read: one that can't is not one of them.
 #[test]
 fn an_unreadable_checkpoint_does_not_push_out_a_good_one() {
